@@ -1,0 +1,138 @@
+// The storage types of int8 training and their conversions.
+//
+// f16 is IEEE 754-2008 binary16, bf16 is the upper half of binary32 (Intel, "BFLOAT16 - Hardware
+// Numerics Definition", 2018). Both are storage only: arithmetic happens in float. Every conversion
+// to a narrower type rounds once, to nearest, ties to even, and is bit-exact on every backend.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <string_view>
+
+namespace octet {
+
+using s8 = std::int8_t;
+using s32 = std::int32_t;
+using f32 = float;
+
+struct f16 {
+  std::uint16_t bits;
+
+  f16() = default;
+  /// Rounds to nearest even; magnitudes of 65520 and above become infinity, NaN stays (quiet) NaN.
+  constexpr explicit f16(float value) : bits(round(value)) {}
+  static constexpr f16 from_bits(std::uint16_t bits) {
+    f16 x;
+    x.bits = bits;
+    return x;
+  }
+
+  /// Exact.
+  constexpr explicit operator float() const {
+    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
+    const std::uint32_t magnitude = bits & 0x7fffu;
+    if (magnitude >= 0x7c00u) {
+      return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+    }
+    // Moving exponent and fraction into place leaves a float that is 2^112 too small, subnormals
+    // included; the multiplication is exact.
+    const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
+  }
+
+ private:
+  static constexpr std::uint16_t round(float value) {
+    const std::uint32_t word = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t sign = (word >> 16) & 0x8000u;
+    const std::uint32_t magnitude = word & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
+    if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) {
+      // Subnormal result: adding 1/2 makes the float adder round at the last bit of an f16
+      // subnormal.
+      const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
+      return static_cast<std::uint16_t>(sign |
+                                        (std::bit_cast<std::uint32_t>(rounded) - 0x3f000000u));
+    }
+    const std::uint32_t odd = (magnitude >> 13) & 1u;
+    return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
+  }
+};
+
+struct bf16 {
+  std::uint16_t bits;
+
+  bf16() = default;
+  /// Rounds to nearest even; NaN stays (quiet) NaN.
+  constexpr explicit bf16(float value) : bits(round(value)) {}
+  static constexpr bf16 from_bits(std::uint16_t bits) {
+    bf16 x;
+    x.bits = bits;
+    return x;
+  }
+
+  /// Exact.
+  constexpr explicit operator float() const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+
+ private:
+  static constexpr std::uint16_t round(float value) {
+    const std::uint32_t word = std::bit_cast<std::uint32_t>(value);
+    if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((word >> 16) | 0x40u);
+    return static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
+  }
+};
+
+static_assert(sizeof(f16) == 2 && sizeof(bf16) == 2);
+
+enum class DType : std::uint8_t { s8, s32, f16, bf16, f32 };
+
+template <class T>
+inline constexpr DType kDType = [] {
+  static_assert(sizeof(T) == 0, "no DType names this type");
+  return DType{};
+}();
+template <>
+inline constexpr DType kDType<s8> = DType::s8;
+template <>
+inline constexpr DType kDType<s32> = DType::s32;
+template <>
+inline constexpr DType kDType<f16> = DType::f16;
+template <>
+inline constexpr DType kDType<bf16> = DType::bf16;
+template <>
+inline constexpr DType kDType<f32> = DType::f32;
+
+constexpr std::string_view name(DType type) {
+  switch (type) {
+    case DType::s8:
+      return "s8";
+    case DType::s32:
+      return "s32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
+    case DType::f32:
+      return "f32";
+  }
+  return "unknown";
+}
+
+/// Bytes an element takes.
+constexpr std::int64_t size_of(DType type) {
+  switch (type) {
+    case DType::s8:
+      return 1;
+    case DType::f16:
+    case DType::bf16:
+      return 2;
+    case DType::s32:
+    case DType::f32:
+      return 4;
+  }
+  return 0;
+}
+
+}  // namespace octet

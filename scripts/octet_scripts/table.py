@@ -1,0 +1,313 @@
+"""The main job's table: what a person reads at a glance, from records of the training step.
+
+First one row for each size and dtype: the 16-bit step (the faster of its variants), the int8 step
+in both weight modes with ratios, the verdict. Then, for each size and dtype, the six products and
+what each spends on quantize, product and dequantize. At most 100 columns.
+"""
+
+import argparse
+import signal
+import sys
+import textwrap
+from dataclasses import dataclass
+
+from octet_scripts import records
+from octet_scripts.records import at
+
+WIDTH = 100
+OPERATOR = "training_step"
+PRODUCTS = ("fc1_fprop", "fc2_fprop", "fc2_dgrad", "fc1_dgrad", "fc2_wgrad", "fc1_wgrad")
+NATIVE = ("native", "native_transposed")
+DTYPES = ("f16", "bf16")
+UNKNOWN = "-"
+
+
+@dataclass
+class Grid:
+    """Columns (heading, '<' or '>') and rows of cells."""
+
+    columns: list
+    rows: list
+
+    def text(self):
+        rows = [[heading for heading, _ in self.columns], *self.rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
+        gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
+        lines = []
+        for row in rows:
+            cells = (
+                f"{cell:{align}{width}}"
+                for cell, (_, align), width in zip(row, self.columns, widths)
+            )
+            lines.append((" " * gap).join(cells).rstrip())
+        lines.insert(1, "-" * max(len(line) for line in lines))
+        return lines
+
+    def markdown(self):
+        def line(cells):
+            return "| " + " | ".join(cells) + " |"
+
+        rule = ["--:" if align == ">" else ":--" for _, align in self.columns]
+        rows = [[cell.strip().replace("|", "\\|") for cell in row] for row in self.rows]
+        return [line([heading for heading, _ in self.columns]), line(rule), *map(line, rows)]
+
+
+def number(value, decimals):
+    return UNKNOWN if value is None else f"{value:,.{decimals}f}"
+
+
+def ratio_text(value):
+    return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def known_sum(values):
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def quotient(numerator, denominator):
+    return numerator / denominator if numerator is not None and denominator else None
+
+
+def pad_marks(cells):
+    """Where a cell of a column ends in a mark, gives the others a blank in its place."""
+    if not any(cell[-1:] in "*!" for cell in cells if cell):
+        return cells
+    return [cell if cell[-1:] in "*!" else cell + " " for cell in cells]
+
+
+class Step:
+    """What the table says of one record."""
+
+    def __init__(self, record):
+        self.record = record
+        self.size = at(record, "problem", "size") or UNKNOWN
+        self.dtype = at(record, "dtype") or UNKNOWN
+        self.status = at(record, "status") or UNKNOWN
+        self.reason = at(record, "reason")
+        self.variants = {v.get("name"): v for v in at(record, "variants") or []}
+        timed = [name for name in NATIVE if self.median(name) is not None]
+        self.native = min(timed, key=self.median, default=None)
+
+    def median(self, variant):
+        return at(self.variants.get(variant), "time", "median_us")
+
+    def state(self):
+        states = [at(v, "time", "state") for v in self.variants.values()]
+        return next((s for s in [*states, at(self.record, "time", "state")] if s), None)
+
+    def ratio(self, variant):
+        """Of the faster 16-bit variant's time to this one's: the record's estimate, if any."""
+        estimate = at(self.variants.get(variant), "ratio", "estimate")
+        if estimate is not None:
+            return estimate
+        return quotient(self.median(self.native), self.median(variant))
+
+    def mark(self, variant):
+        if at(self.variants.get(variant), "time", "throttled"):
+            return "!"
+        return "*" if at(self.variants.get(variant), "derived") else ""
+
+    def stage_us(self, variant, product, kind, weights=None):
+        """What the stages of one kind add up to; None where there is none."""
+
+        def kind_of(operator):
+            return next((k for k in ("quantize", "dequantize") if operator.startswith(k)), "product")
+
+        return known_sum(
+            stage.get("median_us")
+            for stage in at(self.record, "stages") or []
+            if stage.get("variant") == variant
+            and stage.get("product") == product
+            and kind_of(stage.get("operator") or "") == kind
+            and (weights is None or bool(stage.get("weights")) == weights)
+        )
+
+    def relative_error(self, product):
+        for entry in at(self.record, "products") or []:
+            if entry.get("product") == product:
+                return entry.get("rel_frobenius")
+        return None
+
+    def verdict_lines(self):
+        if self.status == "PASSED" and not self.reason:
+            return []
+        text = f"{self.size} {self.dtype} {self.status}: {self.reason or 'no reason recorded'}"
+        return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+
+    def sort_key(self):
+        dtype = DTYPES.index(self.dtype) if self.dtype in DTYPES else len(DTYPES)
+        return (at(self.record, "problem", "model") or 0, dtype)
+
+
+def summary(steps):
+    """One row for each size and dtype."""
+    names = ("int8_every_step", "int8_kept")
+    times = [step.median(name) for step in steps for name in (step.native, *names)]
+    largest = max((t for t in times if t is not None), default=0)
+    unit, factor, decimals = ("s", 1e-6, 2) if largest >= 1e6 else ("ms", 1e-3, 3)
+
+    def time_cell(step, name):
+        us = step.median(name)
+        return number(None if us is None else us * factor, decimals) + step.mark(name)
+
+    columns = [("size", "<"), ("dtype", "<"), (f"16-bit {unit}", ">"), ("variant", "<")]
+    cells = [
+        [step.size for step in steps],
+        [step.dtype for step in steps],
+        pad_marks([time_cell(step, step.native) for step in steps]),
+        [step.native or UNKNOWN for step in steps],
+    ]
+    for heading, name in zip(("int8", "int8 kept"), names):
+        columns += [(f"{heading} {unit}", ">"), ("ratio", ">")]
+        cells.append(pad_marks([time_cell(step, name) for step in steps]))
+        cells.append([ratio_text(step.ratio(name)) for step in steps])
+    columns.append(("verdict", "<"))
+    cells.append([step.status for step in steps])
+    return Grid(columns, [list(row) for row in zip(*cells)])
+
+
+def split(step):
+    """One row for each product, and their sum."""
+    rows = []
+    for product in PRODUCTS:
+        parts = [
+            step.stage_us("int8", product, "quantize", weights=False),
+            step.stage_us("int8", product, "quantize", weights=True),
+            step.stage_us("int8", product, "product"),
+            step.stage_us("int8", product, "dequantize"),
+        ]
+        rows.append([*parts, known_sum(parts), step.stage_us("native", product, "product")])
+    rows.append([known_sum(column) for column in zip(*rows)])
+    largest = max((v for row in rows for v in row if v is not None), default=0)
+    decimals = 1 if largest < 1e5 else 0
+    errors = [step.relative_error(product) for product in PRODUCTS] + [None]
+    columns = [(f"{step.size} {step.dtype}, us", "<")] + [
+        (heading, ">")
+        for heading in (
+            "quantize", "weights", "product", "dequantize", "int8", "16-bit", "ratio", "rel error"
+        )
+    ]  # fmt: skip
+    return Grid(
+        columns,
+        [
+            [
+                name,
+                *(number(value, decimals) for value in row),
+                ratio_text(quotient(row[5], row[4])),
+                UNKNOWN if error is None else f"{100 * error:.3f} %",
+            ]
+            for name, row, error in zip((*PRODUCTS, "sum"), rows, errors)
+        ],
+    )
+
+
+def driver_text(version):
+    return f"{version // 1000}.{version % 1000 // 10}" if version else None
+
+
+def heading(steps):
+    """Two texts about where and when a group of steps ran."""
+    record = steps[0].record
+    device = at(record, "device", "name") or "an unknown device"
+    what = f"Training step, {at(record, 'backend')} on {device}"
+    if steps[0].state() not in (None, "none"):
+        what += f", {steps[0].state()}"
+    build = at(record, "build") or {}
+    commit = str(build.get("git") or "unknown")[:12] + (" (dirty)" if build.get("dirty") else "")
+    facts = [f"commit {commit}"] + [
+        f"{name} {value}"
+        for name, value in (
+            ("CUDA", build.get("cuda")),
+            ("cuBLASLt", build.get("cublaslt")),
+            ("driver for CUDA", driver_text(at(record, "device", "driver"))),
+        )
+        if value
+    ]
+    return what, ", ".join([*facts, str(at(record, "time_utc") or "at an unknown time")])
+
+
+def legend(steps):
+    lines = [
+        "Medians. ratio: 16-bit time / int8 time. 16-bit: the faster of native (operands as they lie)",
+        "and native_transposed (transposed beforehand). int8: weights quantized in every step; int8",
+        "kept: weights kept quantized.",
+    ]
+    marks = {step.mark(name) for step in steps for name in step.variants}
+    if "*" in marks:
+        lines.append("* the sum of its stages, not timed as a whole")
+    if "!" in marks:
+        lines.append("! the clock was throttled while this was timed")
+    return lines
+
+
+SPLIT_LEGEND = [
+    "Each stage alone, in us. quantize: activations and gradients, charged to the first product that",
+    "reads them; weights: likewise, and nothing when they are kept. rel error: relative Frobenius",
+    "error of the int8 step's result against the 16-bit step's.",
+]
+
+
+def groups(steps):
+    """Steps that may stand in one table: of one backend, device and power state."""
+    by_key = {}
+    for step in steps:
+        key = (at(step.record, "backend"), at(step.record, "device", "name"), step.state())
+        by_key.setdefault(key, []).append(step)
+    return [sorted(group, key=Step.sort_key) for group in by_key.values()]
+
+
+def render(recorded, markdown=False):
+    """The table as text, of all training steps among the records; empty where there is none."""
+    steps = [Step(record) for record in recorded if at(record, "operator") == OPERATOR]
+    lines = []
+    for group in groups(steps):
+        what, facts = heading(group)
+        verdicts = [line for step in group for line in step.verdict_lines()]
+        grids = [split(step) for step in group if at(step.record, "stages")]
+        if markdown:
+            lines += [f"**{what}** ({facts})", "", *summary(group).markdown(), ""]
+            lines += [line for text in verdicts for line in (text, "")]
+            lines += [" ".join(legend(group)), ""]
+            for grid in grids:
+                lines += [*grid.markdown(), ""]
+            lines += [" ".join(SPLIT_LEGEND), ""] if grids else []
+        else:
+            for text in (what, facts):
+                lines += textwrap.wrap(text, WIDTH)
+            lines += ["", *summary(group).text(), *verdicts, "", *legend(group), ""]
+            for grid in grids:
+                lines += [*grid.text(), ""]
+            lines += [*SPLIT_LEGEND, ""] if grids else []
+    return "\n".join(lines)
+
+
+def main(arguments=None):
+    """Exit status: 0 printed, 1 printed but some lines are no records, 2 nothing to print."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/table", description="Prints the main job's table from records."
+    )
+    parser.add_argument("--markdown", action="store_true", help="as Markdown tables")
+    parser.add_argument("records", nargs="+", metavar="RECORDS", help="a file of JSON Lines")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that stops reading is no error
+    recorded, problems = [], []
+    for path in options.records:
+        try:
+            found, wrong = records.read(path)
+        except OSError as error:
+            print(f"scripts/table: cannot read {path}: {error.strerror}", file=sys.stderr)
+            return 2
+        recorded += found
+        problems += wrong
+    for problem in problems:
+        print(f"scripts/table: left out {problem}", file=sys.stderr)
+    text = render(recorded, options.markdown)
+    if not text:
+        print(
+            f"scripts/table: no training step among {len(recorded)} records", file=sys.stderr
+        )
+        return 2
+    print(text, end="")
+    return 1 if problems else 0

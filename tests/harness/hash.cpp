@@ -1,0 +1,65 @@
+#include "harness/hash.hpp"
+
+#include <vector>
+
+#include "harness/parallel.hpp"
+#include "harness/random.hpp"
+
+namespace octet::harness {
+namespace {
+
+/// Little-endian on every machine.
+std::uint64_t load(const unsigned char* p) {
+  std::uint64_t value = 0;
+  for (int byte = 7; byte >= 0; --byte) value = value << 8 | p[byte];
+  return value;
+}
+
+/// An odd multiplier and a rotation are bijections, so a change of any one word changes its lane.
+std::uint64_t absorb(std::uint64_t lane, std::uint64_t value) {
+  lane = (lane ^ value) * 0x9fb21c651e98df25u;
+  return lane << 29 | lane >> 35;
+}
+
+std::uint64_t hash_chunk(const unsigned char* p, std::int64_t bytes) {
+  // Four lanes hide the multiplier's latency.
+  std::uint64_t lanes[4] = {1, 2, 3, 4};
+  std::int64_t n = 0;
+  for (; n + 32 <= bytes; n += 32) {
+    for (int lane = 0; lane < 4; ++lane) lanes[lane] = absorb(lanes[lane], load(p + n + 8 * lane));
+  }
+  for (; n < bytes; ++n) lanes[n % 4] = absorb(lanes[n % 4], p[n]);
+  std::uint64_t hash = static_cast<std::uint64_t>(bytes);
+  for (const std::uint64_t lane : lanes) hash = mix(hash + mix(lane));
+  return hash;
+}
+
+}  // namespace
+
+std::uint64_t hash_chunks(
+    std::int64_t bytes,
+    const std::function<const void*(std::int64_t, std::int64_t, unsigned char*)>& chunk) {
+  const std::int64_t chunks = (bytes + kHashChunk - 1) / kHashChunk;
+  std::vector<std::uint64_t> hashes(static_cast<std::size_t>(chunks));
+  parallel_for(chunks, 4, [&](std::int64_t first, std::int64_t last) {
+    std::vector<unsigned char> scratch(static_cast<std::size_t>(std::min(bytes, kHashChunk)));
+    for (std::int64_t c = first; c < last; ++c) {
+      const std::int64_t begin = c * kHashChunk, end = std::min(bytes, begin + kHashChunk);
+      const void* data = chunk(begin, end, scratch.data());
+      hashes[static_cast<std::size_t>(c)] =
+          hash_chunk(static_cast<const unsigned char*>(data), end - begin);
+    }
+  });
+  std::uint64_t hash = mix(static_cast<std::uint64_t>(bytes));
+  for (const std::uint64_t h : hashes) hash = mix(hash * 0x9e3779b97f4a7c15u + h);
+  return hash;
+}
+
+std::uint64_t hash_bytes(const void* data, std::size_t bytes) {
+  return hash_chunks(static_cast<std::int64_t>(bytes),
+                     [&](std::int64_t begin, std::int64_t, unsigned char*) -> const void* {
+                       return static_cast<const unsigned char*>(data) + begin;
+                     });
+}
+
+}  // namespace octet::harness

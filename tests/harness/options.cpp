@@ -1,0 +1,90 @@
+#include "harness/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace octet::harness {
+namespace {
+
+std::optional<std::string> variable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return value;
+}
+
+template <class N>
+std::optional<N> number(const char* name, N least) {
+  const std::optional<std::string> text = variable(name);
+  if (!text) return std::nullopt;
+  N value{};
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc{} || end != text->data() + text->size() || value < least) {
+    throw std::invalid_argument(
+        fmt::format("{} is '{}' but must be a whole number of at least {}", name, *text, least));
+  }
+  return value;
+}
+
+std::vector<std::string> list(const std::string& text) {
+  std::vector<std::string> items;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    items.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+Options read() {
+  Options o;
+  o.records = variable("OCTET_RECORDS");
+  if (const auto text = variable("OCTET_REQUIRE")) {
+    o.require = list(*text);
+    for (const std::string& backend : o.require) {
+      if (backend != Cpu::kName && backend != Cuda::kName) {
+        throw std::invalid_argument(
+            fmt::format("OCTET_REQUIRE names '{}' but a backend is cpu or cuda", backend));
+      }
+    }
+  }
+  o.seed = number<std::uint64_t>("OCTET_SEED", 0).value_or(0);
+  o.iterations = number<int>("OCTET_ITERATIONS", 1);
+  o.warm_up = number<int>("OCTET_WARMUP", 0);
+  if (const auto text = variable("OCTET_DISTRIBUTION")) {
+    o.distribution = distribution_from_name(*text);
+  }
+  if (const auto text = variable("OCTET_POLICY")) {
+    const std::vector<std::string> passes = list(*text);
+    const bool known = passes.size() == 3 && std::ranges::all_of(passes, [](const auto& p) {
+                         return p == "s8" || p == "native";
+                       });
+    if (!known) {
+      throw std::invalid_argument(fmt::format(
+          "OCTET_POLICY is '{}' but must be s8 or native for fprop, dgrad and wgrad: s8,s8,native",
+          *text));
+    }
+    const auto precision = [&](int i) {
+      return passes[static_cast<std::size_t>(i)] == "s8" ? Precision::s8 : Precision::native;
+    };
+    o.policy = {precision(0), precision(1), precision(2)};
+  }
+  return o;
+}
+
+}  // namespace
+
+bool Options::requires_backend(std::string_view backend) const {
+  return std::ranges::find(require, backend) != require.end();
+}
+
+const Options& options() {
+  static const Options read_once = read();
+  return read_once;
+}
+
+}  // namespace octet::harness

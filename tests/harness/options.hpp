@@ -1,0 +1,36 @@
+// What a run of a test program can be told, through the environment so that ctest, scripts and
+// people say it alike.
+//
+//   OCTET_RECORDS=FILE     append one JSON line for each case
+//   OCTET_REQUIRE=LIST     backends (cpu, cuda; comma separated) whose absence fails instead of
+//   skips OCTET_SEED=N           seed of every random value (0) OCTET_ITERATIONS=N     timed
+//   samples of each case OCTET_WARMUP=N         launches before the first sample
+//   OCTET_DISTRIBUTION=D   of the training step's tensors: gaussian, outlier_channels or integers
+//   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/random.hpp"
+#include "octet/training_step.hpp"
+
+namespace octet::harness {
+
+struct Options {
+  std::optional<std::string> records;
+  std::vector<std::string> require;
+  std::uint64_t seed = 0;
+  std::optional<int> iterations, warm_up;
+  Distribution distribution = Distribution::gaussian;
+  Policy policy;
+
+  bool requires_backend(std::string_view backend) const;
+};
+
+/// Read once. Throws std::invalid_argument that names the variable, its value and what it may be.
+const Options& options();
+
+}  // namespace octet::harness

@@ -1,0 +1,115 @@
+#include "harness/problem.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace octet::harness {
+namespace {
+
+Problem matrix(std::int64_t rows, std::int64_t cols, std::int64_t ld_padding = 0,
+               bool special_values = false) {
+  Problem p;
+  p.m = rows;
+  p.n = cols;
+  p.ld_padding = ld_padding;
+  p.special_values = special_values;
+  p.name = fmt::format("{}x{}", rows, cols);
+  if (ld_padding != 0) p.name += fmt::format("_pad{}", ld_padding);
+  if (special_values) p.name += "_special";
+  return p;
+}
+
+Problem product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t ld_padding = 0) {
+  Problem p = matrix(m, n, ld_padding);
+  p.k = k;
+  p.name = fmt::format("{}x{}x{}", m, n, k);
+  if (ld_padding != 0) p.name += fmt::format("_pad{}", ld_padding);
+  return p;
+}
+
+}  // namespace
+
+const std::vector<ModelSize>& model_sizes() {
+  static const std::vector<ModelSize> kSizes = {{"4k", {2, 512, 4096, 12288}},
+                                                {"5k", {2, 512, 5120, 15360}},
+                                                {"12k", {2, 512, 12288, 49152}}};
+  return kSizes;
+}
+
+std::vector<Problem> model_matrices() {
+  std::vector<Problem> problems;
+  for (const ModelSize& size : model_sizes()) {
+    const std::int64_t t = size.layer.tokens(), d = size.layer.model, h = size.layer.hidden;
+    for (const auto& [rows, cols] : {std::pair{t, d}, std::pair{t, h}, std::pair{h, d}}) {
+      Problem p = matrix(rows, cols);
+      p.size = size.name;
+      p.layer = size.layer;
+      p.name = fmt::format("{}_{}", size.name, p.name);
+      problems.push_back(std::move(p));
+    }
+  }
+  return problems;
+}
+
+std::vector<Problem> hostile_matrices() {
+  return {matrix(0, 5),
+          matrix(5, 0),
+          matrix(1, 1),
+          matrix(1, 7),
+          matrix(7, 1),
+          matrix(1, 8192),
+          matrix(3, 31),
+          matrix(31, 33),
+          matrix(63, 65),
+          matrix(64, 64),
+          matrix(65, 63),
+          matrix(127, 129),
+          matrix(129, 127, 1),
+          matrix(128, 136, 8),
+          matrix(257, 255, 7),
+          matrix(1000, 17, 3),
+          matrix(17, 1000, 24),
+          matrix(2, 70001),
+          matrix(70001, 2),
+          matrix(61, 16411, 5),
+          matrix(96, 160, 0, true),
+          matrix(131, 257, 9, true)};
+}
+
+std::vector<Problem> model_products(bool distinct_shapes) {
+  std::vector<Problem> problems;
+  for (const ModelSize& size : model_sizes()) {
+    for (const Product which : kProducts) {
+      if (distinct_shapes && pass_of(which) == Pass::dgrad) continue;
+      const ProductShape s = shape_of(which, size.layer);
+      Problem p = product(s.m, s.n, s.k);
+      p.size = size.name;
+      p.layer = size.layer;
+      p.product = which;
+      p.name = fmt::format("{}_{}", size.name, name(which));
+      problems.push_back(std::move(p));
+    }
+  }
+  return problems;
+}
+
+std::vector<Problem> hostile_products() {
+  return {product(0, 4, 4),          product(4, 0, 4),
+          product(4, 4, 0),          product(1, 1, 1),
+          product(3, 5, 7),          product(1, 257, 130),
+          product(257, 1, 130),      product(16, 16, 16),
+          product(17, 33, 65),       product(127, 129, 63),
+          product(128, 128, 64),     product(129, 127, 65, 1),
+          product(128, 136, 72, 8),  product(255, 257, 1031, 3),
+          product(260, 132, 516, 4), product(384, 320, 1088, 16),
+          product(2, 3, 131071),     product(1021, 509, 67)};
+}
+
+std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+}  // namespace octet::harness

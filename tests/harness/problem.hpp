@@ -1,0 +1,45 @@
+// Problems: the shapes that suites run on, and the three model sizes that they come from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "octet/training_step.hpp"
+
+namespace octet::harness {
+
+/// The benchmark's layers: batch 2, seq 512; model / hidden 4096 / 12288, 5120 / 15360, 12288 /
+/// 49152.
+struct ModelSize {
+  std::string name;  // by model width: 4k, 5k, 12k
+  LayerShape layer;
+};
+const std::vector<ModelSize>& model_sizes();
+
+/// One case. `name` is the last part of the test's name and tells the case apart within its suite.
+struct Problem {
+  std::string name;
+  std::string size;                  // a model size, or empty
+  LayerShape layer;                  // of that size
+  std::optional<Product> product;    // for products
+  std::int64_t m = 0, n = 0, k = 0;  // a product's; a matrix is m x n and its k is 0
+  std::int64_t ld_padding = 0;       // elements between the end of a row and the next
+  bool special_values = false;       // rows and columns of zeros, NaN, Inf and subnormals
+  bool bias = false;
+};
+
+/// m x n matrices: the tensors of every model size (activations and weights).
+std::vector<Problem> model_matrices();
+/// m x n matrices chosen to hurt: 0, 1, primes, tiles -1 and +1, padded rows, special values.
+std::vector<Problem> hostile_matrices();
+
+/// The products of every model size, one for each distinct shape or for all six.
+std::vector<Problem> model_products(bool distinct_shapes);
+/// Products chosen to hurt.
+std::vector<Problem> hostile_products();
+
+std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b);
+
+}  // namespace octet::harness

@@ -1,0 +1,36 @@
+// A product that was computed in int8, against the 16-bit operands that it stands for.
+//
+// With c = 1/2 + 2^-15 (the quotient is rounded too) and scales s_a, s_b of its row and column, an
+// element of a right product is off by no more than
+//
+//   c sum_k (|a_k| s_b + |b_k| s_a) + c^2 K s_a s_b
+//
+// and the rounding of the output. That holds for certain but is as large as the result when K is a
+// thousand, and would pass a product that has nothing to do with its operands. So the samples as a
+// whole are held to what independent rounding errors, uniform in half a step each way, add up to:
+//
+//   sum_k (a_k^2 s_b^2 + b_k^2 s_a^2) / 12 + K s_a^2 s_b^2 / 144     (variance of an element)
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "harness/check.hpp"
+#include "octet/gemm.hpp"
+
+namespace octet::harness {
+
+/// How far the samples' root mean square error may lie above that of independent rounding errors.
+/// Correlated operands and few samples take it to about 1.2; a swapped scale or a dropped slice of
+/// K far beyond.
+inline constexpr double kQuantizerRmsFactor = 1.5;
+/// Fewer samples than this are held by the elementwise bound alone.
+inline constexpr std::int64_t kQuantizerRmsSamples = 256;
+
+/// out[M,N] from int8 copies of a[M,K] and b[N,K], each scaled by its rows' absmax / 127. T is f16
+/// or bf16. rel_frobenius is set to the samples' relative error.
+template <class T>
+Check verify_quantized_product(std::string_view what, const Operand<T>& a, const Operand<T>& b,
+                               Matrix<const T> out, std::uint64_t seed);
+
+}  // namespace octet::harness

@@ -1,0 +1,211 @@
+#include "harness/record.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "harness/options.hpp"
+
+namespace octet::harness {
+namespace {
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Json(nullptr); }
+
+class File {
+ public:
+  explicit File(const std::string& path)
+      : descriptor_(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)) {
+    if (descriptor_ < 0) fail(path);
+  }
+  ~File() { close(descriptor_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  void append(const std::string& path, const std::string& line) const {
+    errno = ENOSPC;  // what a short write means
+    if (::write(descriptor_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+      fail(path);
+    }
+  }
+
+ private:
+  [[noreturn]] static void fail(const std::string& path) {
+    throw std::runtime_error(
+        fmt::format("records: {} cannot be written: {}", path, std::strerror(errno)));
+  }
+  int descriptor_;
+};
+
+/// This program with the options that it was given, so that a case can be run again as it was.
+std::string this_command() {
+  std::string command;
+  for (const char* name :
+       {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY"}) {
+    if (const char* value = std::getenv(name)) command += fmt::format("{}={} ", name, value);
+  }
+  std::array<char, 4096> program{};
+  const ssize_t length = readlink("/proc/self/exe", program.data(), program.size() - 1);
+  return command + (length > 0 ? program.data() : "test");
+}
+
+Json to_json(const Problem& p) {
+  Json j;
+  const LayerShape& l = p.layer;
+  j["size"] = text_or_null(p.size);
+  j["batch"] = positive_or_null(l.batch);
+  j["seq"] = positive_or_null(l.seq);
+  j["model"] = positive_or_null(l.model);
+  j["hidden"] = positive_or_null(l.hidden);
+  j["product"] = p.product ? Json(octet::name(*p.product)) : Json(nullptr);
+  const bool is_matrix = p.k == 0 && !p.product && p.m + p.n > 0;
+  const bool is_product = p.k > 0 || p.product;
+  j["m"] = is_product ? Json(p.m) : Json(nullptr);
+  j["n"] = is_product ? Json(p.n) : Json(nullptr);
+  j["k"] = is_product ? Json(p.k) : Json(nullptr);
+  j["rows"] = is_matrix ? Json(p.m) : Json(nullptr);
+  j["cols"] = is_matrix ? Json(p.n) : Json(nullptr);
+  j["ld_padding"] = p.ld_padding;
+  return j;
+}
+
+}  // namespace
+
+Json new_record(std::string_view backend, std::string_view op, DType dtype, const Problem& problem,
+                std::uint64_t seed) {
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+  const std::string test_name =
+      test == nullptr ? "" : fmt::format("{}.{}", test->test_suite_name(), test->name());
+  Json r;
+  r["schema"] = kSchemaVersion;
+  r["run"] = run_id();
+  r["status"] = "PASSED";
+  r["reason"] = nullptr;
+  r["test"] = test_name;
+  r["rerun"] = fmt::format("{} --gtest_filter='{}'", this_command(), test_name);
+  r["seed"] = seed;
+  r["backend"] = backend;
+  r["operator"] = op;
+  r["dtype"] = octet::name(dtype);
+  r["layout"] = RowMajor::kName;
+  r["problem"] = to_json(problem);
+  r["data"] = name(options().distribution);
+  for (const char* key : {"policy", "check"}) r[key] = nullptr;
+  r["products"] = Json::array();
+  r["time"] = nullptr;
+  for (const char* key : {"variants", "stages"}) r[key] = Json::array();
+  for (const char* key : {"iterations", "warm_up", "output_hash", "plan"}) r[key] = nullptr;
+  r["memory"] = {
+      {"host_peak_bytes", nullptr}, {"device_peak_bytes", nullptr}, {"predicted_bytes", nullptr}};
+  for (const char* key : {"energy", "samples_file", "cost", "rate", "baseline", "ratio"}) {
+    r[key] = nullptr;
+  }
+  r["device"] = nullptr;
+  r["build"] = nullptr;
+  r["host"] = host_name();
+  r["time_utc"] = utc_now();
+  return r;
+}
+
+void set_device(Json& record, std::string_view backend, const DeviceInfo& info,
+                const DeviceState& state) {
+  Json d;
+  d["name"] = info.name.empty() ? std::string(backend) : info.name;
+  d["uuid"] = text_or_null(info.uuid);
+  d["compute_capability"] = positive_or_null(info.compute_capability);
+  d["multiprocessors"] = positive_or_null(info.multiprocessors);
+  d["l2_bytes"] = positive_or_null(info.l2_bytes);
+  d["memory_bytes"] = positive_or_null(info.memory_bytes);
+  d["driver"] = positive_or_null(info.driver_version);
+  d["clock_sm_mhz"] = or_null(state.clock_sm_mhz);
+  d["clock_mem_mhz"] = or_null(state.clock_mem_mhz);
+  d["power_w"] = or_null(state.power_w);
+  d["temperature_c"] = or_null(state.temperature_c);
+  d["throttle"] = or_null(state.throttle);
+  record["device"] = d;
+}
+
+void set_build(Json& record, const BuildInfo& info) {
+  record["build"] = {{"version", info.version},
+                     {"git", info.git},
+                     {"dirty", info.git.empty() ? Json(nullptr) : Json(info.dirty)},
+                     {"cuda", text_or_null(info.cuda)},
+                     {"cublaslt", text_or_null(info.cublaslt)},
+                     {"compiler", info.compiler},
+                     {"flags", info.flags}};
+}
+
+Json to_json(const Check& c, bool after_timing) {
+  Json j;
+  j["kind"] = c.kind;
+  j["exact"] = c.exact;
+  j["compared"] = c.compared;
+  j["mismatches"] = c.mismatches;
+  const auto finite = [](double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); };
+  j["max_abs"] = finite(c.max_abs);
+  j["max_ulp"] = finite(c.max_ulp);
+  j["rel_frobenius"] = finite(c.rel_frobenius);
+  j["worst_row"] = finite(c.worst_row);
+  j["worst_col"] = finite(c.worst_col);
+  j["cosine"] = finite(c.cosine);
+  j["bound"] = finite(c.bound);
+  j["after_timing"] = after_timing;
+  return j;
+}
+
+Json to_json(const Timing& t, CacheMode mode) {
+  const Summary s = t.summary();
+  Json j;
+  j["mode"] = name(mode);
+  j["state"] = t.burst ? "burst" : "none";
+  j["samples"] = s.samples;
+  j["median_us"] = s.median;
+  j["mad_us"] = s.mad;
+  j["min_us"] = s.min;
+  j["q1_us"] = s.q1;
+  j["q3_us"] = s.q3;
+  j["max_us"] = s.max;
+  j["stop"] = "iterations";
+  j["throttled"] = nullptr;
+  j["clock_sm_mhz"] = t.clock_mhz.empty() ? Json(nullptr) : Json(summarize(t.clock_mhz).median);
+  return j;
+}
+
+Json to_json(const Interval& ratio) {
+  return {{"estimate", ratio.estimate},
+          {"low", ratio.low},
+          {"high", ratio.high},
+          {"confidence", ratio.confidence}};
+}
+
+Json to_json(Policy policy) {
+  const auto text = [](Precision p) { return p == Precision::s8 ? "s8" : "native"; };
+  return {
+      {"fprop", text(policy.fprop)}, {"dgrad", text(policy.dgrad)}, {"wgrad", text(policy.wgrad)}};
+}
+
+std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+void require_writable_records() {
+  if (options().records) File file(*options().records);
+}
+
+void write(const Json& record) {
+  if (!options().records) return;
+  const File file(*options().records);
+  file.append(*options().records, record.dump() + "\n");
+}
+
+}  // namespace octet::harness

@@ -1,0 +1,516 @@
+// A training step under test: its inputs, the 16-bit and the int8 step on the same data, what they
+// must satisfy, and their time.
+//
+// Every stage of the int8 step is verified on the buffers that it ran on: quantization and
+// dequantization bit for bit, int32 accumulators by Freivalds' check, and each result against f64
+// within the bound that follows from the quantizer. Then both steps are compared as wholes.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "harness/check.hpp"
+#include "harness/parallel.hpp"
+#include "harness/quantized_product.hpp"
+#include "harness/suite.hpp"
+#include "harness/verify.hpp"
+#include "octet/graph.hpp"
+#include "octet/training_step.hpp"
+
+namespace octet::harness {
+
+/// A step and the memory that it works in. What lies between its tensors must never change.
+template <class B, class T>
+class GuardedStep {
+ public:
+  GuardedStep(B backend, GemmWorkspace<B> gemm_workspace, const LayerShape& shape, Policy policy,
+              const LayerInputs<T>& inputs,
+              const std::optional<TransposedCopies<T>>& copies = std::nullopt)
+      : backend_(backend),
+        memory_(backend, TrainingStep<B, T>::workspace_bytes(shape, policy)),
+        step_(backend, std::move(gemm_workspace), shape, policy, inputs,
+              reinterpret_cast<std::byte*>(memory_.data()), memory_.size(), copies) {
+    fill(backend_, memory_.data(), kInputGuard, static_cast<std::size_t>(memory_.size()));
+  }
+
+  TrainingStep<B, T>& operator*() { return step_; }
+  TrainingStep<B, T>* operator->() { return &step_; }
+
+  void poison_results(unsigned char byte) {
+    for (const Product p : kProducts) {
+      const Matrix<T> m = step_.result(p);
+      fill(backend_, m.data, byte, static_cast<std::size_t>(m.size()) * sizeof(T));
+    }
+  }
+
+  /// One hash for each result, in the order of kProducts.
+  std::vector<std::uint64_t> hashes() const {
+    std::vector<std::uint64_t> all;
+    for (const Product p : kProducts) {
+      all.push_back(hash(to_host(backend_, Matrix<const T>(step_.result(p))).view));
+    }
+    return all;
+  }
+
+  /// One sentence when something was written between the step's tensors.
+  std::optional<std::string> damage() const {
+    std::int64_t begin = 0;
+    for (const auto& [offset, bytes] : step_.extents()) {
+      if (const auto text = damage_between(begin, offset)) return text;
+      begin = offset + bytes;
+    }
+    return damage_between(begin, memory_.size());
+  }
+
+ private:
+  std::optional<std::string> damage_between(std::int64_t begin, std::int64_t end) const {
+    const auto gap =
+        to_host(backend_, Matrix<const unsigned char>(memory_.data() + begin, 1, end - begin));
+    for (std::int64_t i = 0; i < end - begin; ++i) {
+      if (gap.view(0, i) != kInputGuard) {
+        return fmt::format("byte {} of the step's workspace, which no tensor owns, was overwritten",
+                           begin + i);
+      }
+    }
+    return std::nullopt;
+  }
+
+  B backend_;
+  Buffer<B, unsigned char> memory_;
+  TrainingStep<B, T> step_;
+};
+
+template <class B, class T>
+class StepCase {
+ public:
+  StepCase(B backend, const Problem& problem, Policy policy, std::uint64_t seed, bool timed)
+      : backend_(backend), problem_(problem), policy_(policy), seed_(seed) {
+    require_memory(timed);
+    allocate_inputs();
+    gemm_workspace_ = make_gemm_workspace(backend);
+    native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(), inputs());
+    int8_.emplace(backend, gemm_workspace_, problem.layer, policy, inputs());
+  }
+
+  /// Runs both steps stage by stage, each stage followed by its verification, and compares them.
+  /// On the CPU, where a step takes seconds to minutes, these are the runs that are timed as well.
+  Check run_and_verify(Json& record) {
+    native_->poison_results(0xa5);
+    int8_->poison_results(0xa5);
+    Check check = run_stages(*native_, "native", record);
+    check = merge({check, run_stages(*int8_, "int8", record)});
+    for (const Product p : kProducts) check = merge({check, verify_result(p, record)});
+    for (const auto& step : {&*native_, &*int8_}) {
+      if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
+    }
+    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
+    verified_ = {native_->hashes(), int8_->hashes()};
+    record["output_hash"] = hex(hash_bytes(verified_.int8.data(), 8 * verified_.int8.size()));
+    return check;
+  }
+
+  /// Times whole steps as graphs and their stages, and verifies what the timed launches left.
+  Check time(Json& record) {
+    if constexpr (std::is_same_v<B, Cpu>) {
+      record_cpu_time(record);
+      return {};
+    } else {
+      return time_on_device(record);
+    }
+  }
+
+  /// Own allocations of a case, in bytes of the backend's memory.
+  std::int64_t predicted_bytes(bool timed) const {
+    const LayerShape& l = problem_.layer;
+    constexpr std::int64_t kGemmWorkspace = 32 << 20;
+    const std::int64_t inputs = 2 * (l.tokens() * l.model + l.hidden * l.model) * kElement;
+    std::int64_t bytes = inputs + kGemmWorkspace +
+                         TrainingStep<B, T>::workspace_bytes(l, Policy::native()) +
+                         TrainingStep<B, T>::workspace_bytes(l, policy_);
+    if (timed && !std::is_same_v<B, Cpu>) {
+      // The transposed copies, and the results of the step that reads them.
+      bytes += inputs + 2 * l.tokens() * l.hidden * kElement +
+               TrainingStep<B, T>::workspace_bytes(l, Policy::native());
+    }
+    return bytes;
+  }
+
+ private:
+  static constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
+  using Input = std::unique_ptr<Tensor<B, T>>;
+
+  void require_memory(bool timed) const {
+    const std::int64_t needed = predicted_bytes(timed), available = free_memory(backend_);
+    if (needed > available) {
+      throw std::runtime_error(
+          fmt::format("training_step: size {} needs {} bytes of {} memory, but {} are available",
+                      problem_.name, needed, B::kName, available));
+    }
+  }
+
+  void allocate_inputs() {
+    const LayerShape& l = problem_.layer;
+    const auto root = [](std::int64_t n) { return 1.0f / std::sqrt(static_cast<float>(n)); };
+    constexpr float kGradientScale = 1e-2f;
+    a_ = input("a", l.tokens(), l.model, 1.0f);
+    w1_ = input("w1", l.hidden, l.model, root(l.model));
+    w2_ = input("w2", l.model, l.hidden, root(l.hidden));
+    grad_ = input("grad", l.tokens(), l.model, kGradientScale);
+  }
+
+  Input input(const char* name, std::int64_t rows, std::int64_t cols, float scale) {
+    progress("making", name);
+    auto tensor = std::make_unique<Tensor<B, T>>(backend_, ledger_, name, Role::input, rows, cols);
+    tensor->fill(
+        [&](Matrix<T> host) { fill(host, options().distribution, scale, seed_from(name, seed_)); });
+    return tensor;
+  }
+
+  LayerInputs<T> inputs() const { return {a_->view(), w1_->view(), w2_->view(), grad_->view()}; }
+
+  static Check failure(const std::string& message) {
+    Check check;
+    check.kind = "guards";
+    check.passed = false;
+    check.status = "FAILED";
+    check.message = message;
+    return check;
+  }
+
+  void progress(std::string_view verb, std::string_view what) const {
+    if (problem_.size.empty()) return;
+    fmt::print(stderr, "[ {:>8} ] {} {}\n", problem_.name, verb, what);
+  }
+
+  static std::string_view operator_name(const Stage<B, T>& stage) {
+    return std::visit(
+        []<class W>(const W& work) -> std::string_view {
+          if constexpr (std::is_same_v<W, QuantizeStage<T>>) {
+            return work.q_col.data == nullptr ? "quantize_rowwise" : "quantize_row_col";
+          } else if constexpr (std::is_same_v<W, GemmS8Stage<B>>) {
+            return "gemm_s8";
+          } else if constexpr (std::is_same_v<W, DequantizeStage<T>>) {
+            return "dequantize";
+          } else {
+            return kDType<T> == DType::f16 ? "gemm_f16" : "gemm_bf16";
+          }
+        },
+        stage.work);
+  }
+
+  static Json plan_of(const Stage<B, T>& stage) {
+    return std::visit(
+        [](const auto& work) -> Json {
+          if constexpr (requires { work.plan; }) {
+            if (work.plan) return work.plan->algorithm;
+          }
+          return nullptr;
+        },
+        stage.work);
+  }
+
+  Json stage_record(const Stage<B, T>& stage, std::string_view variant, double median_us) const {
+    return {{"variant", variant},
+            {"product", name(stage.product)},
+            {"operator", operator_name(stage)},
+            {"tensor", stage.tensor},
+            {"weights", stage.weights},
+            {"median_us", median_us},
+            {"plan", plan_of(stage)}};
+  }
+
+  Check run_stages(GuardedStep<B, T>& step, const std::string& variant, Json& record) {
+    constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
+    const TimingOptions how{kOnCpu ? options().iterations.value_or(1) : 1,
+                            kOnCpu ? options().warm_up.value_or(0) : 0, seed_};
+    std::vector<Timing> timings;
+    Check check;
+    for (Stage<B, T>& stage : step->stages()) {
+      progress(variant,
+               fmt::format("{} {} {}", name(stage.product), operator_name(stage), stage.tensor));
+      const std::function<void()> call = [&] { step->run(stage); };
+      if constexpr (kOnCpu) {
+        step->plan(stage);
+        timings.push_back(measure_sequence(backend_, std::span(&call, 1), how).front());
+        record["stages"].push_back(stage_record(stage, variant, timings.back().summary().median));
+      } else {
+        call();
+        synchronize(backend_);
+      }
+      check =
+          merge({check, std::visit([this](const auto& work) { return verify(work); }, stage.work)});
+    }
+    if constexpr (kOnCpu) cpu_timings_.push_back(std::move(timings));
+    return check;
+  }
+
+  // ---- what must be true of each stage ----
+
+  Check verify(const QuantizeStage<T>& s) const {
+    const auto x = to_host(backend_, s.x);
+    const auto q_row = to_host(backend_, Matrix<const s8>(s.q_row));
+    const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
+    const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
+    if (s.q_col.data == nullptr) {
+      return verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
+    }
+    const auto q_col = to_host(backend_, Matrix<const s8>(s.q_col));
+    const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
+    return verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
+                                      {col_scale.view.data, s.col_scale.length});
+  }
+
+  Check verify(const GemmS8Stage<B>& s) const {
+    const auto a = to_host(backend_, s.a), b = to_host(backend_, s.b);
+    const auto acc = to_host(backend_, Matrix<const s32>(s.acc));
+    return verify_gemm_s8(a.view, b.view, acc.view, seed_);
+  }
+
+  Check verify(const DequantizeStage<T>& s) const {
+    const auto acc = to_host(backend_, s.acc);
+    const auto row_scale = to_host(backend_, s.row_scale);
+    const auto col_scale = to_host(backend_, s.col_scale);
+    const auto out = to_host(backend_, Matrix<const T>(s.out));
+    return verify_dequantize<T>(acc.view, {row_scale.view.data, s.row_scale.length},
+                                {col_scale.view.data, s.col_scale.length}, {}, out.view);
+  }
+
+  Check verify(const GemmStage<B, T>& s) const {
+    const HostOperand a(backend_, s.a), b(backend_, s.b);
+    const auto out = to_host(backend_, Matrix<const T>(s.out));
+    return verify_gemm<T>(a.operand, b.operand, out.view, seed_);
+  }
+
+  /// A 16-bit operand and the host memory that it lies in.
+  struct HostOperand {
+    HostOperand(B backend, const Operand<T>& o)
+        : matrix(to_host(backend, o.transposed
+                                      ? Matrix<const T>(o.data, o.cols, o.rows, RowMajor{o.ld})
+                                      : Matrix<const T>(o.data, o.rows, o.cols, RowMajor{o.ld}))),
+          operand(o.transposed ? Operand<T>(transposed(matrix.view)) : Operand<T>(matrix.view)) {}
+    HostMatrix<T> matrix;
+    Operand<T> operand;
+  };
+
+  /// A result of the int8 step against f64 on its own operands, and against the 16-bit step.
+  Check verify_result(Product p, Json& record) {
+    progress("comparing", name(p));
+    const auto actual = to_host(backend_, Matrix<const T>((*int8_)->result(p)));
+    const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
+    const std::string what = fmt::format("{} of the int8 step", name(p));
+    const Check whole =
+        compare_norms(what, actual.view, expected.view, norm_bounds(options().distribution));
+    record["products"].push_back({{"product", name(p)},
+                                  {"rel_frobenius", whole.rel_frobenius},
+                                  {"worst_row", whole.worst_row},
+                                  {"worst_col", whole.worst_col},
+                                  {"cosine", whole.cosine},
+                                  {"output_hash", hex(hash(actual.view))}});
+    Check check;
+    // Norms of a few elements say nothing; small problems are held by the elementwise bound.
+    if (!problem_.size.empty()) check = whole;
+    if (policy_.of(pass_of(p)) != Precision::s8) return check;
+    const auto& [a, b] = (*int8_)->operands(p);
+    const HostOperand host_a(backend_, a), host_b(backend_, b);
+    return merge({check, verify_quantized_product<T>(what, host_a.operand, host_b.operand,
+                                                     actual.view, seed_)});
+  }
+
+  static Bounds norm_bounds(Distribution distribution) {
+    // Gaussian data: a product has about 1.4 % of error, a result that hangs on two products 1.8 %.
+    // Rows whose absmax comes from an outlier channel keep few levels for everything else.
+    if (distribution == Distribution::outlier_channels) return {0.25, 0.6, 0.6, 0.97};
+    return {0.025, 0.05, 0.05, 0.9995};
+  }
+
+  // ---- time ----
+
+  struct Verified {
+    std::vector<std::uint64_t> native, int8;
+  };
+
+  static Json variant_record(std::string_view name, const Timing& timing, bool derived,
+                             const Timing& native) {
+    return {{"name", name},
+            {"derived", derived},
+            {"time", to_json(timing, CacheMode::rotate)},
+            {"ratio", to_json(ratio_interval(native.samples_us, timing.samples_us, 0.95))}};
+  }
+
+  void record_cpu_time(Json& record) {
+    const auto sum = [](const std::vector<Timing>& stages, auto&& included) {
+      Timing total;
+      total.samples_us.assign(stages.front().samples_us.size(), 0.0);
+      for (std::size_t i = 0; i < stages.size(); ++i) {
+        if (!included(i)) continue;
+        for (std::size_t k = 0; k < total.samples_us.size(); ++k) {
+          total.samples_us[k] += stages[i].samples_us[k];
+        }
+      }
+      return total;
+    };
+    const auto all = [](std::size_t) { return true; };
+    const auto& int8_stages = (*int8_)->stages();
+    const Timing native = sum(cpu_timings_.at(0), all);
+    const Timing every = sum(cpu_timings_.at(1), all);
+    const Timing kept =
+        sum(cpu_timings_.at(1), [&](std::size_t i) { return !int8_stages[i].weights; });
+    record["variants"] = Json::array({variant_record("native", native, false, native),
+                                      variant_record("int8_every_step", every, false, native),
+                                      variant_record("int8_kept", kept, true, native)});
+    set_step_time(record, every, static_cast<int>(native.samples_us.size()),
+                  options().warm_up.value_or(0));
+  }
+
+  void set_step_time(Json& record, const Timing& timing, int samples, int warm_up) const {
+    const auto operations = static_cast<double>(problem_.layer.operations());
+    record["iterations"] = samples;
+    record["warm_up"] = warm_up;
+    record["time"] = to_json(timing, CacheMode::rotate);
+    record["cost"] = {{"bytes", nullptr}, {"operations", operations}};
+    record["rate"] = {{"gb_per_s", nullptr},
+                      {"tops", 1e-6 * operations / timing.summary().median},
+                      {"roofline_fraction", nullptr}};
+  }
+
+  Check time_on_device(Json& record) {
+    make_transposed_copies();
+    const TimingOptions how = timing_options<B>(seed_);
+    const auto contender = [](GuardedStep<B, T>& step, WeightMode mode) {
+      return Contender{{[&step, mode] { step->run(mode); }}};
+    };
+    const std::vector<std::string> names = {"native", "native_transposed", "int8_every_step",
+                                            "int8_kept"};
+    const std::vector<Contender> contenders = {contender(*native_, WeightMode::every_step),
+                                               contender(*transposed_, WeightMode::every_step),
+                                               contender(*int8_, WeightMode::every_step),
+                                               contender(*int8_, WeightMode::kept)};
+    transposed_->poison_results(0xa5);
+    (*transposed_)->run(WeightMode::every_step);
+    synchronize(backend_);
+    Check check = verify_transposed();
+    for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) step->poison_results(0x5a);
+
+    progress("timing", "steps");
+    const std::vector<Timing> timings = measure(backend_, contenders, how);
+    synchronize(backend_);
+    check = merge({check, same_results("after the timed launches")});
+    // Each variant alone must write every result: one that lives off another's launches would not.
+    for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
+      int8_->poison_results(0x3c);
+      const Graph<B> graph(backend_, [&] { (*int8_)->run(mode); });
+      graph.launch();
+      synchronize(backend_);
+      check = merge({check, same_results(mode == WeightMode::kept ? "of the kept-weights graph"
+                                                                  : "of the every-step graph")});
+    }
+    const Timing& fastest =
+        timings[0].summary().median <= timings[1].summary().median ? timings[0] : timings[1];
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      record["variants"].push_back(variant_record(names[i], timings[i], false, fastest));
+    }
+    set_step_time(record, timings[2], how.samples, how.warm_up);
+
+    progress("timing", "stages");
+    time_stages(*native_, "native", how, record);
+    time_stages(*int8_, "int8", how, record);
+    return check;
+  }
+
+  void time_stages(GuardedStep<B, T>& step, const std::string& variant, const TimingOptions& how,
+                   Json& record) {
+    std::vector<std::function<void()>> calls;
+    for (Stage<B, T>& stage : step->stages()) calls.push_back([&] { step->run(stage); });
+    const std::vector<Timing> timings = measure_sequence(backend_, calls, how);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      record["stages"].push_back(
+          stage_record(step->stages()[i], variant, timings[i].summary().median));
+    }
+  }
+
+  Check same_results(const std::string& when) {
+    Check check;
+    const std::vector<std::uint64_t> native = native_->hashes(), int8 = int8_->hashes();
+    for (std::size_t i = 0; i < kProducts.size(); ++i) {
+      for (const auto& [now, before, variant] :
+           {std::tuple{native[i], verified_.native[i], "16-bit"},
+            std::tuple{int8[i], verified_.int8[i], "int8"}}) {
+        if (now != before) {
+          check = merge(
+              {check, failure(fmt::format("{} of the {} step {} differs from what was verified",
+                                          name(kProducts[i]), variant, when))});
+        }
+      }
+    }
+    if (const auto damage = int8_->damage()) check = merge({check, failure(*damage)});
+    return check;
+  }
+
+  // ---- the 16-bit step on operands that somebody transposed beforehand ----
+
+  void make_transposed_copies() {
+    progress("making", "transposed copies");
+    copies_.clear();
+    const auto copy = [&](Matrix<const T> m) -> Matrix<const T> {
+      const auto host = to_host(backend_, m);
+      copies_.push_back(std::make_unique<Tensor<B, T>>(backend_, ledger_, "transposed copy",
+                                                       Role::input, m.cols, m.rows));
+      copies_.back()->fill([&](Matrix<T> out) {
+        constexpr std::int64_t kTile = 64;
+        parallel_for((out.rows + kTile - 1) / kTile, 1, [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t last_row = std::min(end * kTile, out.rows);
+          for (std::int64_t j0 = 0; j0 < out.cols; j0 += kTile) {
+            for (std::int64_t i = begin * kTile; i < last_row; ++i) {
+              for (std::int64_t j = j0; j < std::min(j0 + kTile, out.cols); ++j) {
+                out(i, j) = host.view(j, i);
+              }
+            }
+          }
+        });
+      });
+      return copies_.back()->view();
+    };
+    const LayerInputs<T> in = inputs();
+    const TransposedCopies<T> copies{copy(in.a),
+                                     copy(in.w1),
+                                     copy(in.w2),
+                                     copy(in.grad),
+                                     copy((*native_)->result(Product::fc1_fprop)),
+                                     copy((*native_)->result(Product::fc2_dgrad))};
+    transposed_.emplace(backend_, gemm_workspace_, problem_.layer, Policy::native(), in, copies);
+  }
+
+  Check verify_transposed() {
+    Check check;
+    for (const Product p : kProducts) {
+      const auto actual = to_host(backend_, Matrix<const T>((*transposed_)->result(p)));
+      const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
+      constexpr Bounds kSameProduct{0.004, 0.02, 0.02, 0.9999};
+      check = merge({check, compare_norms(fmt::format("{} of transposed copies", name(p)),
+                                          actual.view, expected.view, kSameProduct)});
+    }
+    return check;
+  }
+
+  B backend_;
+  Problem problem_;
+  Policy policy_;
+  std::uint64_t seed_;
+  Ledger ledger_;
+  Input a_, w1_, w2_, grad_;
+  std::vector<Input> copies_;
+  GemmWorkspace<B> gemm_workspace_;
+  std::optional<GuardedStep<B, T>> native_, int8_, transposed_;
+  Verified verified_;
+  std::vector<std::vector<Timing>> cpu_timings_;  // native, int8: one for each stage
+};
+
+}  // namespace octet::harness

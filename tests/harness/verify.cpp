@@ -1,0 +1,282 @@
+#include "harness/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+#include "harness/freivalds.hpp"
+#include "harness/parallel.hpp"
+#include "reference/dequantize.hpp"
+#include "reference/gemm.hpp"
+#include "reference/quantize.hpp"
+
+namespace octet::harness {
+namespace {
+
+constexpr std::int64_t kCompleteProducts = 1 << 24;
+constexpr std::int64_t kTaskElements = 1 << 17;
+
+void extent(std::string_view function, std::string_view what, std::int64_t value,
+            std::int64_t expected) {
+  if (value == expected) return;
+  throw std::invalid_argument(
+      fmt::format("{}: {} is {} but must be {}", function, what, value, expected));
+}
+
+/// Where the contract says that nothing is done.
+Check nothing_to_compare() {
+  Check check;
+  check.kind = "bits";
+  check.exact = true;
+  return check;
+}
+
+std::int64_t rows_of_task(std::int64_t cols) {
+  return std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, cols));
+}
+
+template <class T>
+std::vector<float> row_absmaxes(Matrix<const T> x) {
+  std::vector<float> absmax(static_cast<std::size_t>(x.rows));
+  parallel_for(x.rows, rows_of_task(x.cols), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      absmax[static_cast<std::size_t>(i)] = reference::row_absmax(x, i);
+    }
+  });
+  return absmax;
+}
+
+/// By blocks of rows, as memory lies: column by column a full-size matrix takes minutes.
+template <class T>
+std::vector<float> col_absmaxes(Matrix<const T> x) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> absmax(static_cast<std::size_t>(x.cols));
+  std::mutex mutex;
+  const std::int64_t grain = std::max(rows_of_task(x.cols), std::min<std::int64_t>(64, x.rows));
+  parallel_for(x.rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> block(absmax.size());
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T* row = &x(i, 0);
+      for (std::size_t j = 0; j < block.size(); ++j) {
+        const float magnitude = std::fabs(static_cast<float>(row[j]));
+        // NaN compares false with everything; as infinity it stays the maximum.
+        block[j] = std::max(block[j], magnitude < kInfinity ? magnitude : kInfinity);
+      }
+    }
+    const std::lock_guard lock(mutex);
+    for (std::size_t j = 0; j < block.size(); ++j) absmax[j] = std::max(absmax[j], block[j]);
+  });
+  for (float& a : absmax) {
+    if (a == kInfinity) a = std::numeric_limits<float>::quiet_NaN();
+  }
+  return absmax;
+}
+
+std::vector<float> multipliers(const std::vector<float>& absmax) {
+  std::vector<float> result(absmax.size());
+  std::transform(absmax.begin(), absmax.end(), result.begin(), reference::multiplier);
+  return result;
+}
+
+Check compare_scales(std::string_view what, Vector<const float> actual,
+                     const std::vector<float>& absmax, Zeros zeros) {
+  return compare_bits(
+      what, actual,
+      [&](std::int64_t i) { return reference::scale(absmax[static_cast<std::size_t>(i)]); }, zeros);
+}
+
+template <class T>
+Check compare_rows(std::string_view what, Matrix<const T> x, Matrix<const s8> q,
+                   const std::vector<float>& absmax, Zeros zeros) {
+  const std::vector<float> factor = multipliers(absmax);
+  return compare_bits(
+      what, q,
+      [&, f = factor.data()](std::int64_t i, std::int64_t j) {
+        return reference::quantize_by(static_cast<float>(x(i, j)), f[i]);
+      },
+      zeros);
+}
+
+/// Half the distance between numbers of T at this magnitude.
+template <class T>
+double half_ulp(double magnitude) {
+  constexpr bool kIsF16 = std::is_same_v<T, f16>;
+  constexpr int kFractionBits = kIsF16 ? 10 : 7, kMinExponent = kIsF16 ? -14 : -126;
+  const int exponent = magnitude == 0 ? kMinExponent : std::ilogb(magnitude);
+  return std::ldexp(1.0, std::max(exponent, kMinExponent) - kFractionBits - 1);
+}
+
+}  // namespace
+
+template <class T>
+Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<const float> row_scale,
+                              Zeros zeros) {
+  constexpr std::string_view kName = "verify_quantize_rowwise";
+  extent(kName, "q.rows", q.rows, x.rows);
+  extent(kName, "q.cols", q.cols, x.cols);
+  extent(kName, "row_scale.length", row_scale.length, x.rows);
+  if (x.empty()) return nothing_to_compare();
+  const std::vector<float> absmax = row_absmaxes(x);
+  return merge({compare_scales("row_scale", row_scale, absmax, zeros),
+                compare_rows("q", x, q, absmax, zeros)});
+}
+
+template <class T>
+Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
+                              Vector<const float> row_scale, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros) {
+  constexpr std::string_view kName = "verify_quantize_row_col";
+  extent(kName, "q_row.rows", q_row.rows, x.rows);
+  extent(kName, "q_row.cols", q_row.cols, x.cols);
+  extent(kName, "row_scale.length", row_scale.length, x.rows);
+  extent(kName, "q_col.rows", q_col.rows, x.cols);
+  extent(kName, "q_col.cols", q_col.cols, x.rows);
+  extent(kName, "col_scale.length", col_scale.length, x.cols);
+  if (x.empty()) return nothing_to_compare();
+  const std::vector<float> row_absmax = row_absmaxes(x), col_absmax = col_absmaxes(x);
+  const std::vector<float> col_factor = multipliers(col_absmax);
+  return merge({compare_scales("row_scale", row_scale, row_absmax, zeros),
+                compare_scales("col_scale", col_scale, col_absmax, zeros),
+                compare_rows("q_row", x, q_row, row_absmax, zeros),
+                compare_bits(
+                    "q_col", q_col,
+                    [&, f = col_factor.data()](std::int64_t i, std::int64_t j) {
+                      return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
+                    },
+                    zeros)});
+}
+
+template <class T>
+Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
+                        Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
+                        Zeros zeros) {
+  constexpr std::string_view kName = "verify_dequantize";
+  extent(kName, "out.rows", out.rows, acc.rows);
+  extent(kName, "out.cols", out.cols, acc.cols);
+  extent(kName, "row_scale.length", row_scale.length, acc.rows);
+  extent(kName, "col_scale.length", col_scale.length, acc.cols);
+  if (bias.length != 0) extent(kName, "bias.length", bias.length, acc.cols);
+  return compare_bits(
+      "out", out,
+      [&](std::int64_t i, std::int64_t j) {
+        const float b = bias.length == 0 ? 0.0f : static_cast<float>(bias(j));
+        return reference::dequantize<T>(acc(i, j), row_scale(i), col_scale(j), b);
+      },
+      zeros);
+}
+
+Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,
+                     std::uint64_t seed, Zeros zeros) {
+  if (a.cols == 0) zeros = Zeros::allowed;  // a sum of nothing
+  const FreivaldsResult found = freivalds(a, b, acc, seed);
+  Check check;
+  check.kind = "freivalds";
+  check.exact = true;
+  check.compared = acc.size();
+  check.mismatches = found.rows_wrong;
+  if (found.rows_wrong > 0) {
+    check.passed = false;
+    check.status = "FAILED";
+    check.message = fmt::format("acc: {} of {} rows are wrong, the first is row {}",
+                                found.rows_wrong, acc.rows, found.row);
+    if (found.col >= 0) {
+      check.max_abs = std::fabs(static_cast<double>(found.expected - found.actual));
+      check.message += fmt::format(", at column {}: expected {}, actual {}", found.col,
+                                   found.expected, found.actual);
+    }
+  } else if (zeros == Zeros::mistrusted && check.compared >= 64 &&
+             found.zeros * 100 > check.compared * 99) {
+    check.passed = false;
+    check.status = "MISTRUSTED";
+    check.message = detail::describe_blank("acc", found.zeros, check.compared);
+  }
+  const bool complete =
+      acc.empty() || a.cols <= kCompleteProducts / std::max<std::int64_t>(1, acc.size());
+  if (!complete) return check;
+  const Check elements = compare_bits(
+      "acc", acc,
+      [&](std::int64_t i, std::int64_t j) {
+        return static_cast<s32>(reference::dot_s8(a, b, i, j));
+      },
+      zeros);
+  if (elements.status != check.status) return merge({check, elements});
+  // They agree: one account of it is enough, and the elements' says more.
+  Check both = elements;
+  both.kind = "freivalds+bits";
+  return both;
+}
+
+template <class T>
+Check verify_gemm(const Operand<T>& a, const Operand<T>& b, Matrix<const T> out, std::uint64_t seed,
+                  Zeros zeros) {
+  constexpr std::string_view kName = "verify_gemm";
+  extent(kName, "b.cols", b.cols, a.cols);
+  extent(kName, "out.rows", out.rows, a.rows);
+  extent(kName, "out.cols", out.cols, b.rows);
+  if (a.cols == 0) zeros = Zeros::allowed;
+  const double unit = static_cast<double>(a.cols) * 0x1p-24;
+  const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
+
+  std::mutex mutex;
+  double error = 0, allowed = 0, truth = 0;  // of squares, over all samples
+  Check check = compare_bounded(
+      "out", out, samples,
+      [&](std::int64_t i, std::int64_t j) {
+        const double value = reference::dot(a, b, i, j);
+        const double sum_bound = 2 * unit * reference::dot_abs(a, b, i, j);
+        const double rounding = half_ulp<T>(std::fabs(value) + sum_bound);
+        const double typical =
+            half_ulp<T>(std::fabs(value)) +
+            unit / 4 * std::max(std::fabs(value), reference::dot_norm(a, b, i, j));
+        const double difference = to_double(out(i, j)) - value;
+        const std::lock_guard lock(mutex);
+        error += difference * difference;
+        allowed += typical * typical;
+        truth += value * value;
+        return Expected{value, sum_bound + rounding};
+      },
+      zeros);
+  if (truth > 0 && std::isfinite(error)) check.rel_frobenius = std::sqrt(error / truth);
+  if (check.status == "PASSED" && error > allowed) {
+    check.passed = false;
+    check.status = "FAILED";
+    check.mismatches = 1;
+    check.message = fmt::format(
+        "out: each of {} samples is within its bound, but their root mean square error {:.4g} is "
+        "over {:.4g}, what rounding explains",
+        samples.size(), std::sqrt(error / static_cast<double>(samples.size())),
+        std::sqrt(allowed / static_cast<double>(samples.size())));
+  }
+  return check;
+}
+
+template Check verify_quantize_rowwise(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_rowwise(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_rowwise(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_row_col(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
+                                       Matrix<const s8>, Vector<const float>, Zeros);
+template Check verify_quantize_row_col(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
+                                       Matrix<const s8>, Vector<const float>, Zeros);
+template Check verify_quantize_row_col(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
+                                       Matrix<const s8>, Vector<const float>, Zeros);
+template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
+                                 Vector<const f16>, Matrix<const f16>, Zeros);
+template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
+                                 Vector<const bf16>, Matrix<const bf16>, Zeros);
+template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
+                                 Vector<const f32>, Matrix<const f32>, Zeros);
+template Check verify_gemm(const Operand<f16>&, const Operand<f16>&, Matrix<const f16>,
+                           std::uint64_t, Zeros);
+template Check verify_gemm(const Operand<bf16>&, const Operand<bf16>&, Matrix<const bf16>,
+                           std::uint64_t, Zeros);
+
+}  // namespace octet::harness

@@ -1,0 +1,169 @@
+// f16 and bf16: every bit pattern, and rounding against a definition that shares nothing with the
+// conversions: the nearest of all representable values, searched in double; of two equally near
+// ones, the one whose last bit is 0.
+#include "octet/numeric.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <vector>
+
+#include "harness/random.hpp"
+
+namespace octet {
+namespace {
+
+struct F16 {
+  using Type = f16;
+  static constexpr int kFractionBits = 10, kExponentBits = 5;
+};
+struct Bf16 {
+  using Type = bf16;
+  static constexpr int kFractionBits = 7, kExponentBits = 8;
+};
+
+/// The value of a finite bit pattern without its sign, from IEEE 754's formula. The pattern of
+/// infinity answers 2^(emax + 1), where the next number would lie.
+template <class Format>
+double magnitude_of(std::uint32_t bits) {
+  constexpr int kBias = (1 << (Format::kExponentBits - 1)) - 1;
+  const int exponent = static_cast<int>(bits >> Format::kFractionBits);
+  const double fraction = bits & ((1u << Format::kFractionBits) - 1);
+  const double unit = std::ldexp(1.0, -Format::kFractionBits);
+  return exponent == 0 ? std::ldexp(fraction * unit, 1 - kBias)
+                       : std::ldexp(1 + fraction * unit, exponent - kBias);
+}
+
+template <class Format>
+constexpr std::uint32_t kInfinity = ((1u << Format::kExponentBits) - 1) << Format::kFractionBits;
+
+/// Bits of the representable value nearest to x, which is not NaN.
+template <class Format>
+std::uint16_t nearest(float x) {
+  const double target = std::fabs(static_cast<double>(x));
+  std::uint32_t low = 0, high = kInfinity<Format>;
+  while (high - low > 1) {
+    const std::uint32_t middle = (low + high) / 2;
+    (magnitude_of<Format>(middle) <= target ? low : high) = middle;
+  }
+  // Infinity stands where the next number would: IEEE 754 rounds as if the exponent had no end.
+  const double below = target - magnitude_of<Format>(low);
+  const double above = magnitude_of<Format>(high) - target;
+  const bool up = above < below || (above == below && high % 2 == 0);
+  return static_cast<std::uint16_t>((std::signbit(x) ? 0x8000u : 0u) | (up ? high : low));
+}
+
+template <class Format>
+class Numeric : public testing::Test {};
+using Formats = testing::Types<F16, Bf16>;
+TYPED_TEST_SUITE(Numeric, Formats);
+
+TYPED_TEST(Numeric, EveryPatternHasItsValueAndRoundTrips) {
+  using T = typename TypeParam::Type;
+  for (std::uint32_t bits = 0; bits <= 0xffff; ++bits) {
+    const T x = T::from_bits(static_cast<std::uint16_t>(bits));
+    const float value = static_cast<float>(x);
+    const std::uint32_t magnitude = bits & 0x7fffu;
+    ASSERT_EQ(std::signbit(value), bits >> 15 != 0) << std::hex << bits;
+    if (magnitude > kInfinity<TypeParam>) {
+      ASSERT_TRUE(std::isnan(value)) << std::hex << bits;
+      ASSERT_TRUE(std::isnan(static_cast<float>(T(value)))) << std::hex << bits;
+      continue;
+    }
+    if (magnitude == kInfinity<TypeParam>) {
+      ASSERT_TRUE(std::isinf(value)) << std::hex << bits;
+    } else {
+      ASSERT_EQ(std::fabs(static_cast<double>(value)), magnitude_of<TypeParam>(magnitude))
+          << std::hex << bits;
+    }
+    ASSERT_EQ(T(value).bits, bits) << std::hex << bits;
+  }
+}
+
+TYPED_TEST(Numeric, RoundsTiesAndTheirNeighboursToEven) {
+  using T = typename TypeParam::Type;
+  // Between each two neighbours, the last one and infinity included: the tie, and one float away.
+  for (std::uint32_t bits = 0; bits < kInfinity<TypeParam>; ++bits) {
+    const double middle = (magnitude_of<TypeParam>(bits) + magnitude_of<TypeParam>(bits + 1)) / 2;
+    const float tie = static_cast<float>(middle);
+    for (const float x : {tie, std::nextafter(tie, 0.0f), std::nextafter(tie, HUGE_VALF)}) {
+      ASSERT_EQ(T(x).bits, nearest<TypeParam>(x)) << std::hexfloat << x;
+      ASSERT_EQ(T(-x).bits, nearest<TypeParam>(-x)) << std::hexfloat << -x;
+    }
+  }
+}
+
+TYPED_TEST(Numeric, RoundsFloatsOfAllMagnitudes) {
+  using T = typename TypeParam::Type;
+  for (std::uint64_t n = 0; n < 1'000'000; ++n) {
+    const float x = std::bit_cast<float>(static_cast<std::uint32_t>(harness::word(1, n)));
+    if (std::isnan(x)) {
+      ASSERT_TRUE(std::isnan(static_cast<float>(T(x))));
+    } else {
+      ASSERT_EQ(T(x).bits, nearest<TypeParam>(x)) << std::hexfloat << x;
+    }
+  }
+}
+
+TYPED_TEST(Numeric, EveryNanStaysQuietNanOfItsSign) {
+  using T = typename TypeParam::Type;
+  for (const std::uint32_t word : {0x7fc00000u, 0x7f800001u, 0x7fffffffu, 0x7f80ffffu, 0xff800001u,
+                                   0xffc00000u, 0xffffffffu}) {
+    const T x(std::bit_cast<float>(word));
+    EXPECT_GT(x.bits & 0x7fffu, kInfinity<TypeParam>) << std::hex << word;
+    EXPECT_NE(x.bits & (1u << (TypeParam::kFractionBits - 1)), 0u) << std::hex << word;
+    EXPECT_EQ(x.bits >> 15, word >> 31) << std::hex << word;
+  }
+}
+
+TEST(NumericF16, Landmarks) {
+  EXPECT_EQ(f16(0.0f).bits, 0x0000);
+  EXPECT_EQ(f16(-0.0f).bits, 0x8000);
+  EXPECT_EQ(f16(1.0f).bits, 0x3c00);
+  EXPECT_EQ(f16(65504.0f).bits, 0x7bff);
+  EXPECT_EQ(f16(std::nextafter(65520.0f, 0.0f)).bits, 0x7bff);
+  EXPECT_EQ(f16(65520.0f).bits, 0x7c00);
+  EXPECT_EQ(f16(-65520.0f).bits, 0xfc00);
+  EXPECT_EQ(f16(0x1p-24f).bits, 0x0001);                        // the smallest subnormal
+  EXPECT_EQ(f16(0x1p-25f).bits, 0x0000);                        // a tie with 0, which is even
+  EXPECT_EQ(f16(std::nextafter(0x1p-25f, 1.0f)).bits, 0x0001);  // just over it
+  EXPECT_EQ(f16(0x1.8p-24f).bits, 0x0002);                      // a tie between subnormals
+  EXPECT_EQ(f16(0x1.ffcp-15f).bits, 0x0400);  // from the last subnormal to the first normal number
+  EXPECT_EQ(f16(2049.0f).bits, f16(2048.0f).bits);
+  EXPECT_EQ(f16(2051.0f).bits, f16(2052.0f).bits);
+}
+
+TEST(NumericBf16, Landmarks) {
+  EXPECT_EQ(bf16(1.0f).bits, 0x3f80);
+  EXPECT_EQ(bf16(0x1.01p0f).bits, 0x3f80);  // ties: down to even
+  EXPECT_EQ(bf16(0x1.03p0f).bits, 0x3f82);  // and up to even
+  EXPECT_EQ(bf16(0x1.fep127f).bits, 0x7f7f);
+  EXPECT_EQ(bf16(0x1.ffp127f).bits, 0x7f80);  // the tie between the largest number and infinity
+  EXPECT_EQ(bf16(std::numeric_limits<float>::denorm_min()).bits, 0x0000);
+}
+
+TEST(NumericF16, ConvertsAtCompileTime) {
+  static_assert(f16(1.5f).bits == 0x3e00);
+  static_assert(static_cast<float>(f16::from_bits(0x3e00)) == 1.5f);
+  static_assert(bf16(1.5f).bits == 0x3fc0);
+}
+
+TEST(NumericDType, NamesAndSizes) {
+  EXPECT_EQ(name(DType::s8), "s8");
+  EXPECT_EQ(name(DType::s32), "s32");
+  EXPECT_EQ(name(DType::f16), "f16");
+  EXPECT_EQ(name(DType::bf16), "bf16");
+  EXPECT_EQ(name(DType::f32), "f32");
+  EXPECT_EQ(size_of(kDType<s8>), 1);
+  EXPECT_EQ(size_of(kDType<s32>), 4);
+  EXPECT_EQ(size_of(kDType<f16>), 2);
+  EXPECT_EQ(size_of(kDType<bf16>), 2);
+  EXPECT_EQ(size_of(kDType<f32>), 4);
+}
+
+}  // namespace
+}  // namespace octet

@@ -1,0 +1,148 @@
+// Wrong calls are refused with one sentence that names the operator, the value and what would be
+// right, before any device is touched; calls with nothing to do do nothing.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+
+#include "harness/suite.hpp"
+#include "octet/dequantize.hpp"
+#include "octet/gemm.hpp"
+#include "octet/quantize.hpp"
+
+namespace octet::harness {
+namespace {
+
+/// The sentence with which `call` refuses its arguments.
+template <class F>
+std::string refusal(F&& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "it was accepted";
+}
+
+/// Host memory that a refused call never reads.
+struct Memory {
+  std::array<f16, 64> x{};
+  std::array<s8, 64> q{}, q_col{};
+  std::array<float, 8> row_scale{}, col_scale{};
+  std::array<s32, 64> acc{};
+};
+
+template <class B>
+void expect_refusals(B backend) {
+  Memory m;
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  const Matrix<s8> q(m.q.data(), 4, 8), q_col(m.q_col.data(), 8, 4);
+  const Vector<float> rows(m.row_scale.data(), 4), cols(m.col_scale.data(), 8);
+  const Vector<const float> const_rows = rows, const_cols = cols;
+
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, x, {m.q.data(), 5, 8}, rows);
+            }),
+            "quantize_rowwise: q.rows is 5 but must equal x.rows, 4");
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, x, q, {m.row_scale.data(), 3});
+            }),
+            "quantize_rowwise: row_scale.length is 3 but must equal x.rows, 4");
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, {nullptr, 4, 8}, q, rows);
+            }),
+            "quantize_rowwise: x is null, but 4 x 8 elements were expected");
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, {m.x.data(), 4, 8, RowMajor{7}}, q, rows);
+            }),
+            "quantize_rowwise: x has leading dimension 7, but a row of it takes 8");
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, {m.x.data(), -4, 8}, q, rows);
+            }),
+            "quantize_rowwise: x is -4 x 8, but extents cannot be negative");
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, x, {reinterpret_cast<s8*>(m.x.data()), 4, 8}, rows);
+            }),
+            "quantize_rowwise: q overlaps x, but an output needs memory of its own");
+
+  EXPECT_EQ(refusal([&] {
+              quantize_row_col<f16>(backend, x, q, rows, {m.q_col.data(), 4, 8}, cols);
+            }),
+            "quantize_row_col: q_col.rows is 4 but must equal x.cols, 8");
+  EXPECT_EQ(refusal([&] { quantize_row_col<f16>(backend, x, q, rows, q_col, rows); }),
+            "quantize_row_col: col_scale.length is 4 but must equal x.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              quantize_row_col<f16>(backend, x, q, rows, {m.q.data(), 8, 4}, cols);
+            }),
+            "quantize_row_col: q_col overlaps q_row, but an output needs memory of its own");
+
+  const Matrix<const s32> acc(m.acc.data(), 4, 8);
+  const Matrix<f16> out(m.x.data(), 4, 8);
+  EXPECT_EQ(refusal([&] { dequantize<f16>(backend, acc, const_rows, const_rows, {}, out); }),
+            "dequantize: col_scale.length is 4 but must equal acc.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              const Vector<const f16> bias(m.x.data() + 40, 7);
+              dequantize<f16>(backend, acc, const_rows, const_cols, bias, out);
+            }),
+            "dequantize: bias.length is 7 but must equal acc.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<f16> odd(reinterpret_cast<f16*>(m.q.data() + 1), 4, 8);
+              dequantize<f16>(backend, acc, const_rows, const_cols, {}, odd);
+            }).substr(0, 30),
+            "dequantize: out is at address ");
+
+  EXPECT_NO_THROW(quantize_rowwise<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0}));
+  EXPECT_NO_THROW(quantize_row_col<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0},
+                                        {nullptr, 8, 0}, cols));
+  EXPECT_NO_THROW(
+      dequantize<f16>(backend, {nullptr, 0, 8}, {nullptr, 0}, const_cols, {}, {nullptr, 0, 8}));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongCalls) {
+  for_each_backend([](auto backend) { expect_refusals(backend); });
+}
+
+template <class B>
+void expect_product_refusals(B) {
+  if (!available(B{})) {
+    if (options().requires_backend(B::kName)) FAIL() << "no " << B::kName << " device answers";
+    return;
+  }
+  const B backend = make_backend<B>();
+  GemmWorkspace<B> workspace = make_gemm_workspace(backend);
+  std::array<s8, 64> a{}, b{};
+  std::array<s32, 64> d{};
+  const auto plan = [&](Matrix<const s8> x, Matrix<const s8> y, Matrix<s32> z) {
+    return refusal([&] { plan_gemm_s8(workspace, x, y, z); });
+  };
+  EXPECT_EQ(plan({a.data(), 4, 8}, {b.data(), 4, 7}, {d.data(), 4, 4}),
+            "gemm_s8: b.cols is 7 but must equal a.cols, 8");
+  EXPECT_EQ(plan({a.data(), 4, 8}, {b.data(), 4, 8}, {d.data(), 5, 4}),
+            "gemm_s8: d.rows is 5 but must equal a.rows, 4");
+  EXPECT_EQ(plan({a.data(), 1, 131072}, {b.data(), 1, 131072}, {d.data(), 1, 1}),
+            "gemm_s8: K is 131072, but int32 accumulators are exact only up to 131071");
+  EXPECT_EQ(plan({a.data(), 4, 8}, {nullptr, 4, 8}, {d.data(), 4, 4}),
+            "gemm_s8: b is null, but 4 x 8 elements were expected");
+  EXPECT_EQ(plan({a.data(), 4, 8}, {b.data(), 4, 8}, {reinterpret_cast<s32*>(a.data()), 4, 4}),
+            "gemm_s8: d overlaps a, but an output needs memory of its own");
+
+  Buffer<B, s8> operands(backend, 256);
+  Buffer<B, s32> result(backend, 64);
+  const Matrix<const s8> x(operands.data(), 4, 16), y(operands.data() + 128, 8, 16);
+  const GemmPlan<B> made = plan_gemm_s8(workspace, x, y, Matrix<s32>(result.data(), 4, 8));
+  EXPECT_EQ(refusal([&] {
+              const Matrix<const s8> shorter(operands.data() + 128, 4, 16);
+              gemm_s8(backend, made, x, shorter, Matrix<s32>(result.data(), 4, 4));
+            }),
+            "gemm: the plan was made for 4 x 8 x 16 of s8 (lda 16, ldb 16, ldd 8, transposed false "
+            "false), but the operands pose 4 x 4 x 16 of s8 (lda 16, ldb 16, ldd 4, transposed "
+            "false false)");
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongProducts) {
+  for_each_backend([](auto backend) { expect_product_refusals(backend); });
+}
+
+}  // namespace
+}  // namespace octet::harness

@@ -1,0 +1,672 @@
+#!/usr/bin/env python3
+"""Tests of scripts/: the table, the check of records, arguments, set-up, and what is run and told.
+
+Nothing is built or installed here: scripts run in a copy of the tree, on a PATH of stubs that say
+what they were asked. Run: python3 tests/scripts_test.py
+"""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from octet_scripts import check_records, records, table  # noqa: E402
+
+try:
+    from jsonschema import Draft202012Validator
+except ImportError:
+    Draft202012Validator = None
+needs_jsonschema = unittest.skipIf(
+    Draft202012Validator is None, "needs jsonschema: apt-get install python3-jsonschema"
+)
+
+
+def make_time(median_us, **changes):
+    return {
+        "mode": "hot", "state": "burst", "samples": 20, "median_us": median_us, "mad_us": 1.0,
+        "min_us": median_us - 2, "q1_us": median_us - 1, "q3_us": median_us + 1,
+        "max_us": median_us + 9, "stop": "iterations", "throttled": False, "clock_sm_mhz": 1980,
+        **changes,
+    }  # fmt: skip
+
+
+def make_variant(name, median_us, ratio=None, derived=False, **changes):
+    interval = {"estimate": ratio, "low": None, "high": None, "confidence": None}
+    return {
+        "name": name, "derived": derived, "time": make_time(median_us, **changes),
+        "ratio": None if ratio is None else interval,
+    }  # fmt: skip
+
+
+def make_stages(unit_us):
+    """Of each product: quantize 1 (and weights 4 in the fprops), product 8, dequantize 2."""
+    stages = []
+
+    def add(variant, product, operator, us, tensor="", weights=False):
+        stages.append({
+            "variant": variant, "product": product, "operator": operator, "tensor": tensor,
+            "weights": weights, "median_us": us * unit_us, "plan": None,
+        })  # fmt: skip
+
+    for product in table.PRODUCTS:
+        if not product.endswith("wgrad"):
+            add("int8", product, "quantize_row_col", 1, "a")
+        if product.endswith("fprop"):
+            add("int8", product, "quantize_row_col", 4, "w1", weights=True)
+        add("int8", product, "gemm_s8", 8)
+        add("int8", product, "dequantize", 2)
+        add("native", product, "gemm_f16", 15)
+    return stages
+
+
+def make_record(size="4k", dtype="f16", backend="cuda", unit_us=10.0, **changes):
+    model, hidden = {"4k": (4096, 12288), "5k": (5120, 15360), "12k": (12288, 49152)}[size]
+    test = f"{backend.capitalize()}/TrainingStep_{dtype}.Timing/{size}"
+    record = {
+        "schema": 1, "run": "20260101T000000Z-1", "status": "PASSED", "reason": None, "test": test,
+        "rerun": f"build/cuda/tests/training_step_test --gtest_filter={test}", "seed": 7,
+        "backend": backend, "operator": "training_step", "dtype": dtype, "layout": "row",
+        "problem": {
+            "size": size, "batch": 2, "seq": 512, "model": model, "hidden": hidden,
+            "product": None, "m": None, "n": None, "k": None, "rows": None, "cols": None,
+            "ld_padding": 0,
+        },
+        "data": "gaussian", "policy": {"fprop": "s8", "dgrad": "s8", "wgrad": "s8"},
+        "check": {
+            "kind": "freivalds", "exact": True, "compared": 10, "mismatches": 0, "max_abs": None,
+            "max_ulp": None, "rel_frobenius": 0.012, "worst_row": 0.02, "worst_col": 0.02,
+            "cosine": 0.9999, "bound": 0.05, "after_timing": True,
+        },
+        "products": [
+            {
+                "product": product, "rel_frobenius": 0.0123, "worst_row": 0.02, "worst_col": 0.02,
+                "cosine": 0.9999, "output_hash": "0123456789abcdef",
+            }
+            for product in table.PRODUCTS
+        ],
+        "time": make_time(80 * unit_us),
+        "variants": [
+            make_variant("int8_every_step", 80 * unit_us, 0.99),
+            make_variant("int8_kept", 53 * unit_us, 1.49),
+            make_variant("native", 85 * unit_us),
+            make_variant("native_transposed", 79 * unit_us),
+        ],
+        "stages": make_stages(unit_us),
+        "iterations": 20, "warm_up": 3, "output_hash": "0123456789abcdef", "plan": None,
+        "memory": {"host_peak_bytes": 1, "device_peak_bytes": 2, "predicted_bytes": 3},
+        "energy": None, "samples_file": None, "cost": {"bytes": 1, "operations": 2},
+        "rate": {"gb_per_s": None, "tops": 900.5, "roofline_fraction": None},
+        "baseline": {"name": "native_transposed", "algorithm": None, "median_us": 790.0},
+        "ratio": {"estimate": 0.99, "low": 0.98, "high": 1.0, "confidence": 0.99},
+        "device": {
+            "name": "NVIDIA H200", "uuid": "GPU-1", "compute_capability": 90,
+            "multiprocessors": 132, "l2_bytes": 62914560, "memory_bytes": 150754820096,
+            "driver": 13000, "clock_sm_mhz": 1980, "clock_mem_mhz": 3201, "power_w": 350.5,
+            "temperature_c": 41, "throttle": [],
+        },
+        "build": {
+            "version": "0.1.0", "git": "0123456789abcdef0123456789abcdef01234567", "dirty": False,
+            "cuda": "13.0", "cublaslt": "13.1.0", "compiler": "GNU 12.2.0", "flags": "-O3",
+        },
+        "host": "host", "time_utc": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    record.update(copy.deepcopy(changes))
+    return record
+
+
+def line(record):
+    return json.dumps(record) + "\n"
+
+
+def row_of(text, first_cell):
+    """Cells of the first row that starts with a cell."""
+    return next(row for row in text.splitlines() if row.split()[:1] == [first_cell]).split()
+
+
+class TableTest(unittest.TestCase):
+    def test_summary_names_the_faster_native_variant_and_both_ratios(self):
+        text = table.render([make_record()])
+        self.assertEqual(
+            row_of(text, "4k"),
+            ["4k", "f16", "0.790", "native_transposed", "0.800", "0.99x", "0.530", "1.49x",
+             "PASSED"],
+        )  # fmt: skip
+
+    def test_ratio_is_computed_where_the_record_has_none(self):
+        record = make_record()
+        for variant in record["variants"]:
+            variant["ratio"] = None
+        row = row_of(table.render([record]), "4k")
+        self.assertEqual((row[5], row[7]), (f"{790 / 800:.2f}x", f"{790 / 530:.2f}x"))
+
+    def test_split_adds_up(self):
+        text = table.render([make_record(unit_us=10.0)])
+        # quantize, weights, product, dequantize, int8, 16-bit, ratio, relative error
+        fprop = ["10.0", "40.0", "80.0", "20.0", "150.0", "150.0", "1.00x", "1.230", "%"]
+        wgrad = ["-", "-", "80.0", "20.0", "100.0", "150.0", "1.50x", "1.230", "%"]
+        total = ["40.0", "80.0", "480.0", "120.0", "720.0", "900.0", "1.25x", "-"]
+        self.assertEqual(row_of(text, "fc1_fprop")[1:], fprop)
+        self.assertEqual(row_of(text, "fc2_wgrad")[1:], wgrad)
+        self.assertEqual(row_of(text, "sum")[1:], total)
+
+    def test_a_native_pass_of_an_int8_step_counts_as_product(self):
+        record = make_record(unit_us=10.0)
+        for stage in record["stages"]:
+            if stage["operator"] == "gemm_s8" and stage["product"] == "fc1_wgrad":
+                stage["operator"] = "gemm_f16"
+        self.assertEqual(row_of(table.render([record]), "fc1_wgrad")[3], "80.0")
+
+    def test_aligned_within_100_columns(self):
+        for unit_us in (0.01, 10.0, 1e6):
+            recorded = [make_record(s, d, unit_us=unit_us) for s in ("12k", "4k", "5k")
+                        for d in ("bf16", "f16")]  # fmt: skip
+            lines = table.render(recorded).splitlines()
+            self.assertLessEqual(max(map(len, lines)), 100)
+            rows = [row for row in lines if row[:2] in ("4k", "5k", "12") and "PASSED" in row]
+            self.assertEqual(len({row.index("PASSED") for row in rows}), 1)
+            order = [tuple(row.split()[:2]) for row in rows]
+            self.assertEqual(order, [(s, d) for s in ("4k", "5k", "12k") for d in ("f16", "bf16")])
+            start = next(i for i, row in enumerate(lines) if row.startswith("4k f16, us"))
+            split = lines[start : start + 9]
+            for heading in ("product", "dequantize", "int8", "16-bit", "ratio"):
+                end = split[0].index(heading) + len(heading)
+                for row in split[2:]:
+                    self.assertNotEqual(row[end - 1], " ", (heading, row))
+
+    def test_missing_variants_and_figures_show_as_dashes(self):
+        record = make_record()
+        record["variants"] = record["variants"][:1]
+        record["products"][0]["rel_frobenius"] = None
+        text = table.render([record])
+        self.assertEqual(
+            row_of(text, "4k"), ["4k", "f16", "-", "-", "0.800", "0.99x", "-", "-", "PASSED"]
+        )
+        self.assertEqual(row_of(text, "fc1_fprop")[-1], "-")
+        bare = make_record(status="SKIPPED", reason="no device", variants=[], stages=[],
+                           products=[], time=None, check=None, device=None, build=None)  # fmt: skip
+        text = table.render([bare])
+        self.assertEqual(row_of(text, "4k")[2:], ["-", "-", "-", "-", "-", "-", "SKIPPED"])
+
+    def test_a_failure_shows_with_its_reason(self):
+        reason = "fc1_fprop: 3 of 12582912 elements differ, the first at (0, 7) " * 4
+        text = table.render([make_record(), make_record("5k", status="FAILED", reason=reason)])
+        self.assertEqual(row_of(text, "5k")[-1], "FAILED")
+        self.assertIn("5k f16 FAILED: fc1_fprop: 3 of", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 100)
+
+    def test_derived_and_throttled_times_are_marked_and_explained(self):
+        record = make_record(backend="cpu", unit_us=1e5)
+        record["variants"][1]["derived"] = True
+        record["variants"][2]["time"]["throttled"] = True
+        record["variants"][3:] = []
+        text = table.render([record, make_record("5k", backend="cpu", unit_us=1e5)])
+        self.assertEqual(row_of(text, "4k")[2:7:4], ["8.50!", "5.30*"])
+        self.assertIn("* the sum of its stages", text)
+        self.assertIn("! the clock was throttled", text)
+
+    def test_devices_and_states_are_not_mixed(self):
+        steady = make_record()
+        for variant in steady["variants"]:
+            variant["time"]["state"] = "steady"
+        text = table.render([make_record(), steady, make_record(backend="cpu")])
+        self.assertEqual(text.count("Training step, "), 3)
+        self.assertIn("cuda on NVIDIA H200, steady", text)
+
+    def test_markdown(self):
+        text = table.render([make_record()], markdown=True)
+        self.assertIn("| size | dtype | 16-bit ms | variant | int8 ms | ratio |", text)
+        self.assertIn("| 4k | f16 | 0.790 | native_transposed | 0.800 | 0.99x |", text)
+        self.assertIn("| fc1_fprop | 10.0 | 40.0 | 80.0 | 20.0 | 150.0 | 150.0 |", text)
+        for row in text.splitlines():
+            self.assertTrue(row.startswith("|") == row.endswith("|"), row)
+
+    def test_other_operators_are_left_out(self):
+        self.assertEqual(table.render([make_record(operator="gemm_s8")]), "")
+
+
+class RecordsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "records.jsonl"
+
+    def run_script(self, name, *arguments):
+        return subprocess.run(
+            [sys.executable, "-B", "-W", "error", str(ROOT / "scripts" / name), *arguments],
+            capture_output=True, text=True, cwd="/", check=False,
+        )  # fmt: skip
+
+    def check(self, text):
+        self.path.write_text(text, encoding="utf-8")
+        return self.run_script("check_records", str(self.path))
+
+    def assert_bad(self, text, *mentions):
+        result = self.check(text)
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        for mention in mentions:
+            self.assertIn(mention, result.stdout)
+
+    def test_parse_is_strict(self):
+        for text, reason in (
+            (b'{"schema": 1, "x": NaN}\n', "NaN is not JSON"),
+            (b'{"schema": 1, "x": -Infinity}\n', "-Infinity is not JSON"),
+            (b'{"schema": 1, "x": 1, "x": 2}\n', "'x' occurs twice"),
+            (b'{"schema": 2}\n', "schema version is 2, but this reads 1"),
+            (b"{}\n", "schema version is missing"),
+            (b"[1]\n", "not a JSON object"),
+            (b'{"schema": 1', "truncated"),
+            (b'{"schema": 1}', "truncated"),
+            (b"\xff\n", "not UTF-8"),
+            (b"\n", "not JSON"),
+        ):
+            with self.assertRaises(records.RecordError) as caught:
+                records.parse(text)
+            self.assertIn(reason, str(caught.exception))
+
+    @needs_jsonschema
+    def test_the_schema_is_one_and_strict_everywhere(self):
+        schema = json.loads(check_records.SCHEMA.read_text(encoding="utf-8"))
+        Draft202012Validator.check_schema(schema)
+
+        def visit(node):
+            if isinstance(node, dict):
+                if "properties" in node and "type" in node and node["type"] == "object":
+                    self.assertIs(node["additionalProperties"], False)
+                    self.assertEqual(sorted(node["required"]), sorted(node["properties"]))
+                for value in node.values():
+                    visit(value)
+
+        visit(schema)
+
+    @needs_jsonschema
+    def test_good_records_pass(self):
+        cpu = make_record(
+            backend="cpu", energy=None, iterations=None, warm_up=None, policy=None, check=None,
+            products=[], time=None, variants=[], stages=[], cost=None, rate=None, baseline=None,
+            ratio=None, output_hash=None,
+        )  # fmt: skip
+        skipped = make_record(status="SKIPPED", reason="no cuda device answers", device=None,
+                              build=None)  # fmt: skip
+        result = self.check(line(make_record()) + line(cpu) + line(skipped))
+        self.assertEqual((result.returncode, result.stdout), (0, "3 good records\n"), result)
+
+    @needs_jsonschema
+    def test_bad_records_are_named(self):
+        good = make_record()
+        self.assert_bad(line(good) + line(good)[:-20], ":2: truncated", "1 good record")
+        self.assert_bad(line(dict(good, schema=2)), ":1: the schema version is 2")
+        self.assert_bad(line(good).replace("350.5", "NaN"), ":1: NaN is not JSON")
+        self.assert_bad(line(dict(good, status="OK")), good["test"], "status: 'OK'")
+        self.assert_bad(line(dict(good, extra=1)), "'extra' was unexpected")
+        self.assert_bad(line({k: v for k, v in good.items() if k != "host"}), "'host' is a required")
+        self.assert_bad(line(dict(good, status="FAILED")), "reason: None is not of type 'string'")
+        self.assert_bad(line(dict(good, output_hash="xyz")), "output_hash")
+        self.assert_bad(line(dict(good, time_utc="yesterday")), "time_utc")
+        nested = copy.deepcopy(good)
+        nested["variants"][0]["time"]["median_us"] = "fast"
+        self.assert_bad(line(nested), "variants.0.time.median_us: 'fast' is not of type 'number'")
+        self.assert_bad("", "holds no record")
+
+    def test_unreadable_files_are_usage_errors(self):
+        for name in ("table",) + (("check_records",) if Draft202012Validator else ()):
+            result = self.run_script(name, str(self.path))
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("cannot read", result.stderr)
+
+    def test_table_prints_what_it_can_read(self):
+        self.path.write_text(line(make_record()) + '{"schema": 1', encoding="utf-8")
+        result = self.run_script("table", str(self.path))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("left out", result.stderr)
+        self.assertIn("0.99x", result.stdout)
+        self.path.write_text(line(make_record(operator="gemm_s8")), encoding="utf-8")
+        self.assertEqual(self.run_script("table", str(self.path)).returncode, 2)
+
+
+TOOLS = ("bash basename cat cut date dirname env grep head hash mkdir mktemp nproc readlink rm sed "
+         "sleep sort tail tee tr").split()  # fmt: skip
+HEADERS = ("gtest/gtest.h", "gmock/gmock.h", "fmt/format.h", "nlohmann/json.hpp", "cblas.h")
+
+# Each stub appends what it was asked to $STUB_LOG.
+STUB = """#!/bin/bash
+printf '%s %s\\n' "${0##*/}" "$*" >>"$STUB_LOG"
+"""
+CMAKE_STUB = STUB + """
+[[ $1 == --version ]] && { echo "cmake version ${STUB_CMAKE_VERSION:-3.25.1}"; exit 0; }
+exit "${STUB_CMAKE_STATUS:-0}"
+"""
+CTEST_STUB = STUB + """
+cat "$STUB_CTEST_OUTPUT" 2>/dev/null
+exit "${STUB_CTEST_STATUS:-0}"
+"""
+# A test program that records the case that it was asked for, as told by the test's name.
+PROGRAM_STUB = STUB + """
+[[ $1 == --available ]] && { printf '%b' "${STUB_AVAILABLE:-cpu\\n}"; exit 0; }
+printf 'environment %s %s %s\\n' "$OCTET_REQUIRE" "${OCTET_ITERATIONS:--}" "${OCTET_WARMUP:--}" \
+  >>"$STUB_LOG"
+echo "output of $1"
+case=${1#--gtest_filter=}
+[[ $case == "${STUB_KILLED:-}" ]] && kill -9 $$
+cat "$STUB_RECORDS/${case//\\//_}" >>"$OCTET_RECORDS"
+[[ $case != "${STUB_FAILING:-}" ]]
+"""
+
+
+class ScriptsTest(unittest.TestCase):
+    """scripts/ in a tree and on a PATH of their own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.tree, self.bin = self.folder / "tree", self.folder / "prefix" / "bin"
+        shutil.copytree(ROOT / "scripts", self.tree / "scripts",
+                        ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+        shutil.copytree(ROOT / ".ci", self.tree / ".ci")
+        self.bin.mkdir(parents=True)
+        for tool in TOOLS:
+            if path := shutil.which(tool):
+                (self.bin / tool).symlink_to(path)
+        for name in ("g++", "ninja", "git"):
+            self.stub(name, STUB)
+        self.stub("cmake", CMAKE_STUB)
+        self.stub("ctest", CTEST_STUB)
+        self.stub("python3", f'#!/bin/bash\nexec "{sys.executable}" -B -W error "$@"\n')
+        for preset in ("cpu", "cuda"):
+            self.stub(self.tree / "build" / preset / "tests" / "training_step_test", PROGRAM_STUB)
+        for header in HEADERS:
+            path = self.folder / "prefix" / "include" / header
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        (self.folder / "prefix" / "lib").mkdir()
+        (self.folder / "prefix" / "lib" / "libopenblas.so").touch()
+        self.log = self.folder / "log"
+        self.environment = {
+            "PATH": str(self.bin), "HOME": str(self.folder), "STUB_LOG": str(self.log),
+            "STUB_RECORDS": str(self.folder / "stub_records"), "LC_ALL": "C.UTF-8",
+            "STUB_CTEST_OUTPUT": str(self.folder / "ctest_output"),
+        }  # fmt: skip
+        (self.folder / "stub_records").mkdir()
+        for backend in ("cpu", "cuda"):
+            for size in ("4k", "5k", "12k"):
+                for dtype in ("f16", "bf16"):
+                    self.stub_record(make_record(size, dtype, backend))
+
+    def stub(self, name, text):
+        path = self.bin / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+
+    def stub_record(self, record):
+        path = self.folder / "stub_records" / record["test"].replace("/", "_")
+        path.write_text(line(record), encoding="utf-8")
+
+    def remove(self, *names):
+        for name in names:
+            (self.bin / name).unlink()
+
+    def run_script(self, name, *arguments, cwd=None, **environment):
+        return subprocess.run(
+            ["/bin/bash", str(self.tree / name), *arguments],
+            capture_output=True, text=True, cwd=cwd or self.folder, check=False,
+            stdin=subprocess.DEVNULL, env={**self.environment, **environment},
+        )  # fmt: skip
+
+    def asked(self):
+        """What the stubs were asked to do, version queries aside."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [asked for asked in lines if asked != "cmake --version"]
+
+    def assert_usage_error(self, result, *mentions):
+        self.assertEqual(result.returncode, 2, result.stdout + result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        for mention in mentions:
+            self.assertIn(mention, result.stderr)
+        self.assertEqual(self.asked(), [])
+
+
+class SetUpTest(ScriptsTest):
+    def test_no_install_lists_what_is_missing_and_stops(self):
+        self.remove("g++", "ninja", "git")
+        self.stub("apt-get", STUB)
+        result = self.run_script("scripts/set_up.sh", "--no-install", CMAKE_PREFIX_PATH="")
+        self.assert_usage_error(result, "missing: g++ ninja-build git", "--no-install")
+        for script in ("scripts/test", "scripts/bench"):
+            result = self.run_script(script, "--no-install")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("missing: g++ ninja-build git", result.stderr)
+            self.assertEqual(self.asked(), [])
+
+    def test_an_old_cmake_is_missing(self):
+        for version, missing in (("3.22.1", True), ("2.99", True), ("3.25.0", False),
+                                 ("4.0.2", False)):  # fmt: skip
+            result = self.run_script(
+                "scripts/set_up.sh", "--no-install", STUB_CMAKE_VERSION=version
+            )
+            text = f"cmake (3.25 or later; this is {version})"
+            self.assertEqual(text in result.stderr, missing, version)
+
+    def test_without_apt_one_sentence_lists_what_is_missing(self):
+        self.remove("g++", "git")
+        result = self.run_script("scripts/set_up.sh")
+        self.assert_usage_error(result, "missing: g++ git", "There is no apt-get here")
+
+    def test_apt_is_told_what_is_missing_and_says_so_first(self):
+        self.remove("git")
+        self.stub("sudo", '#!/bin/bash\nexec "$@"\n')
+        self.stub("apt-get", STUB + f"""
+[[ $* == *install* ]] || exit 0
+echo 'Need to get 12.3 MB of archives.'
+echo 'Setting up git (1:2.39) ...'
+printf '#!/bin/bash\\n' >'{self.bin}/git'
+'{sys.executable}' -c "import os; os.chmod('{self.bin}/git', 0o755)"
+""")
+        result = self.run_script("scripts/set_up.sh")
+        if Draft202012Validator is None:
+            self.skipTest("jsonschema would be listed too")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(
+            result.stderr.splitlines(),
+            ["octet: installing with apt-get, and what they depend on: git",
+             "octet:   downloading 12.3 MB", "octet:   git"],
+        )  # fmt: skip
+        update, install = self.asked()
+        self.assertIn(" update", update)
+        self.assertTrue(install.endswith("--no-install-recommends install git"), install)
+
+    def test_a_failing_apt_ends_with_what_is_missing(self):
+        self.remove("git")
+        self.stub("sudo", '#!/bin/bash\nexec "$@"\n')
+        self.stub("apt-get", "#!/bin/bash\necho 'E: no network' >&2\nexit 100\n")
+        result = self.run_script("scripts/set_up.sh")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("E: no network", result.stderr)
+        self.assertIn("missing: git. apt-get did not provide it.", result.stderr)
+
+    @needs_jsonschema
+    def test_nothing_missing_is_silent(self):
+        result = self.run_script("scripts/set_up.sh")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_unknown_arguments(self):
+        self.assert_usage_error(self.run_script("scripts/set_up.sh", "--fast"), "'--fast'")
+
+
+@needs_jsonschema
+class TestTest(ScriptsTest):
+    """scripts/test."""
+
+    def test_configures_builds_and_tests_the_preset_from_any_folder(self):
+        jobs = len(os.sched_getaffinity(0))
+        result = self.run_script("scripts/test", "-R", "Quantize", cwd="/")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(
+            self.asked(),
+            ["cmake --preset cpu", f"cmake --build --preset cpu --parallel {jobs}",
+             f"ctest --preset cpu-quick --parallel {jobs} -R Quantize"],
+        )  # fmt: skip
+        self.assertRegex(result.stdout.splitlines()[-1],
+                         r"^scripts/test: passed with the preset cpu-quick \(\d+ s\)$")  # fmt: skip
+
+    def test_preset(self):
+        for environment, preset in (({"OCTET_PRESET": "cuda"}, "cuda"), ({"CUDACXX": "x"}, "cuda"),
+                                    ({"OCTET_PRESET": "cpu", "CUDACXX": "x"}, "cpu")):  # fmt: skip
+            self.run_script("scripts/test", "--all", **environment)
+            self.assertTrue(self.asked()[-1].startswith(f"ctest --preset {preset} --parallel"))
+        self.stub("nvcc", STUB)
+        self.run_script("scripts/test")
+        self.assertTrue(self.asked()[-1].startswith("ctest --preset cuda-quick"))
+
+    def test_failures(self):
+        result = self.run_script("scripts/test", STUB_CMAKE_STATUS="1")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("FAILED: could not configure the preset cpu", result.stdout)
+        result = self.run_script("scripts/test", STUB_CTEST_STATUS="8")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("FAILED with the preset cpu-quick", result.stdout.splitlines()[-1])
+
+    def test_skipped_cuda_cases_are_counted(self):
+        (self.folder / "ctest_output").write_text(
+            "1/3 Test #1: Cuda/A_f16.Timing/4k ......***Skipped 0.01 sec\n"
+            "The following tests did not run:\n"
+            "\t  1 - Cuda/A_f16.Timing/4k (Skipped)\n"
+            "\t  3 - Cuda/B_f16.Timing/4k (Skipped)\n"
+            "\t  4 - scripts (Skipped)\n",
+            encoding="utf-8",
+        )
+        result = self.run_script("scripts/test", OCTET_PRESET="cuda")
+        self.assertIn("2 CUDA cases were compiled but SKIPPED because no CUDA device", result.stdout)
+        self.assertIn("2 CUDA cases skipped", result.stdout.splitlines()[-1])
+        result = self.run_script("scripts/test", OCTET_PRESET="cuda", STUB_AVAILABLE="cpu\ncuda\n")
+        self.assertIn("SKIPPED although a device answers", result.stdout)
+
+    def test_ci_runs_it(self):
+        result = self.run_script(".ci/run", cwd="/", CI="true")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(self.asked()[-1].startswith("ctest --preset cpu-quick"))
+
+
+class BenchArgumentsTest(ScriptsTest):
+    def test_each_error_is_one_sentence_before_anything_is_built(self):
+        for arguments, mentions in (
+            (["--sizes", "7k"], ["unknown size '7k'", "4k 5k 12k"]),
+            (["--sizes", "4k 5k"], ["unknown size '4k 5k'"]),
+            (["--sizes", "4k,"], ["unknown size ''"]),
+            (["--sizes="], ["unknown size ''"]),
+            (["--backend", "rocm"], ["unknown backend 'rocm'", "cpu or cuda"]),
+            (["--dtype", "f16,f32"], ["unknown dtype 'f32'", "f16 bf16"]),
+            (["--iterations", "0"], ["--iterations is '0'", "at least 1"]),
+            (["--iterations", "1e3"], ["--iterations is '1e3'"]),
+            (["--warmup", "-1"], ["--warmup is '-1'", "at least 0"]),
+            (["--records", "/proc/none/r.jsonl"], ["cannot write records to '/proc/none/r.jsonl'"]),
+            (["--records", "/"], ["cannot write records to '/'"]),
+            (["--records", ""], ["--records needs"]),
+            (["--records"], ["--records needs a value"]),
+            (["--fast"], ["unknown argument '--fast'"]),
+            (["--backend", "cuda"], ["nvcc"]),
+        ):
+            with self.subTest(arguments):
+                self.assert_usage_error(self.run_script("scripts/bench", *arguments), *mentions)
+
+    def test_help(self):
+        for script in ("bench", "test", "set_up.sh"):
+            result = self.run_script(f"scripts/{script}", "--help")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("--no-install", result.stdout)
+            self.assertNotIn("set -euo", result.stdout)
+
+
+@needs_jsonschema
+class BenchTest(ScriptsTest):
+    def cases_run(self):
+        prefix = "training_step_test --gtest_filter="
+        return [a.removeprefix(prefix) for a in self.asked() if a.startswith(prefix)]
+
+    def test_on_the_cpu_f16_at_every_size_by_default(self):
+        result = self.run_script("scripts/bench")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(
+            self.cases_run(), [f"Cpu/TrainingStep_f16.Timing/{s}" for s in ("4k", "5k", "12k")]
+        )
+        self.assertEqual(
+            [a for a in self.asked() if a.startswith("environment")], ["environment cpu - -"] * 3
+        )
+        self.assertIn("Training step, cpu", result.stdout.splitlines()[0])
+        (path,) = (self.tree / "records").iterdir()
+        self.assertRegex(path.name, r"^\d{8}T\d{6}Z-cpu\.jsonl$")
+        self.assertIn(f"records: {path}", result.stderr)
+        self.assertIn("3 of 3 cases passed", result.stderr.splitlines()[-1])
+        self.assertIn("[2/3] Cpu/TrainingStep_f16.Timing/5k: PASSED after", result.stderr)
+        self.assertNotIn("output of", result.stderr)
+
+    def test_where_a_device_answers_both_dtypes_on_cuda(self):
+        result = self.run_script(
+            "scripts/bench", "--sizes", "5k", "--iterations=7", "--warmup", "0",
+            OCTET_PRESET="cuda", STUB_AVAILABLE="cpu\\ncuda\\n",
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(
+            self.cases_run(), [f"Cuda/TrainingStep_{d}.Timing/5k" for d in ("f16", "bf16")]
+        )
+        self.assertIn("environment cuda 7 0", self.asked())
+        self.assertTrue(any(a.endswith("--target training_step_test") for a in self.asked()))
+
+    def test_cuda_without_a_device(self):
+        result = self.run_script("scripts/bench", "--backend", "cuda", OCTET_PRESET="cuda")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("cuda is not available: no device answers", result.stderr)
+        result = self.run_script("scripts/bench", OCTET_PRESET="cuda")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(self.cases_run()[0].startswith("Cpu/"))
+
+    def test_records_are_appended_and_the_table_shows_this_run_alone(self):
+        path = self.folder / "mine" / "r.jsonl"
+        path.parent.mkdir()
+        path.write_text(line(make_record("12k")) + "truncated", encoding="utf-8")
+        result = self.run_script("scripts/bench", "--sizes", "4k,4k", "--records", "mine/r.jsonl")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotIn("12k", result.stdout)
+        found, problems = records.read(path)
+        self.assertEqual([r["problem"]["size"] for r in found], ["12k", "4k"])
+        self.assertEqual(len(problems), 1)
+
+    def test_a_failing_case_does_not_stop_the_next(self):
+        failing = "Cpu/TrainingStep_f16.Timing/4k"
+        self.stub_record(make_record(backend="cpu", status="FAILED", reason="3 elements differ"))
+        result = self.run_script("scripts/bench", STUB_FAILING=failing)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(self.cases_run()), 3)
+        self.assertIn(f"    output of --gtest_filter={failing}", result.stderr)
+        self.assertIn(f"not passed: {failing}: FAILED: 3 elements differ", result.stderr)
+        self.assertIn("2 of 3 cases passed", result.stderr)
+        self.assertIn("4k f16 FAILED: 3 elements differ", result.stdout)
+
+    def test_a_killed_case_and_one_that_claims_too_much(self):
+        result = self.run_script("scripts/bench", STUB_KILLED="Cpu/TrainingStep_f16.Timing/12k")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no record was written, killed by SIGKILL", result.stderr)
+        result = self.run_script("scripts/bench", STUB_FAILING="Cpu/TrainingStep_f16.Timing/5k")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("recorded as PASSED, but exit status 1", result.stderr)
+
+    def test_a_failing_build(self):
+        result = self.run_script("scripts/bench", STUB_CMAKE_STATUS="1")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("could not configure", result.stderr)
+        self.assertEqual(self.cases_run(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
