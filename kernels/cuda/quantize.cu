@@ -348,7 +348,6 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 dim3 grid(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
 
 void zero(cudaStream_t stream, float* data, int64_t length) {
-  if (length == 0) return;
   check(cudaMemsetAsync(data, 0, static_cast<std::size_t>(length) * sizeof(float), stream),
         "zeroing the statistics of quantize");
 }
@@ -358,10 +357,7 @@ void zero(cudaStream_t stream, float* data, int64_t length) {
 template <class T>
 void quantize_rowwise(Cuda backend, Matrix<const T> x, Matrix<s8> q, Vector<float> row_scale) {
   preconditions::quantize_rowwise(x, q, row_scale);
-  if (x.empty()) {
-    zero(backend.stream, row_scale.data, row_scale.length);  // the absmax of nothing
-    return;
-  }
+  if (x.empty()) return;
   const Rowwise<T> p{x.data,
                      x.layout.ld,
                      q.data,
@@ -396,9 +392,9 @@ template <class T>
 void quantize_row_col(Cuda backend, Matrix<const T> x, Matrix<s8> q_row, Vector<float> row_scale,
                       Matrix<s8> q_col, Vector<float> col_scale) {
   preconditions::quantize_row_col(x, q_row, row_scale, q_col, col_scale);
+  if (x.empty()) return;
   zero(backend.stream, row_scale.data, row_scale.length);
   zero(backend.stream, col_scale.data, col_scale.length);
-  if (x.empty()) return;
   const RowCol<T> p{x.data,
                     x.layout.ld,
                     q_row.data,
