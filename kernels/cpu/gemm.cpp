@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "cpu/parallel.hpp"
 #include "octet/buffer.hpp"

@@ -60,10 +60,6 @@ class Pool {
   }
 
   ~Pool() {
-    if (getpid() != owner_) {  // a forked child has no threads to join
-      for (std::thread& thread : threads_) thread.detach();
-      return;
-    }
     {
       const std::scoped_lock lock(mutex_);
       stop_ = true;
@@ -72,9 +68,12 @@ class Pool {
     for (std::thread& thread : threads_) thread.join();
   }
 
+  /// False in a forked child, which has the pool's memory but none of its threads.
+  bool owned() const { return getpid() == owner_; }
+
   void run(std::int64_t count, std::int64_t grain, LoopBody body) {
     std::unique_lock turn(turn_, std::defer_lock);
-    if (threads_.empty() || inside_a_loop || getpid() != owner_ || !turn.try_lock()) {
+    if (threads_.empty() || inside_a_loop || !owned() || !turn.try_lock()) {
       for (std::int64_t begin = 0; begin < count; begin += grain) {
         body.call(body.context, begin, std::min(begin + grain, count));
       }
@@ -128,6 +127,13 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
+/// A child neither joins threads nor destroys what they wait on.
+struct StopWhereOwned {
+  void operator()(Pool* pool) const {
+    if (pool->owned()) delete pool;
+  }
+};
+
 }  // namespace
 
 int hardware_threads() noexcept {
@@ -153,8 +159,8 @@ int thread_count() {
 }
 
 void run_loop(std::int64_t count, std::int64_t grain, LoopBody body) {
-  static Pool pool(thread_count());
-  pool.run(count, std::max<std::int64_t>(grain, 1), body);
+  static const std::unique_ptr<Pool, StopWhereOwned> pool(new Pool(thread_count()));
+  pool->run(count, std::max<std::int64_t>(grain, 1), body);
 }
 
 }  // namespace octet::cpu

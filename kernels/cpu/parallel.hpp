@@ -4,7 +4,8 @@
 // together cover [0, count) once, and returns when all are done. The caller works too. Pieces are
 // handed out as threads get free, so which thread runs one is not determined.
 //   - the threads start with the first loop that needs them, and are joined at exit
-//   - as many as this process may run on (its affinity), or OCTET_CPU_THREADS
+//   - as many as this process may run on (its affinity), or OCTET_CPU_THREADS; the BLAS keeps
+//     threads of its own (OPENBLAS_NUM_THREADS)
 //   - an exception from the body reaches the caller; pieces that have not begun are left out
 //   - a loop inside a body, beside another caller's loop, or in a forked child runs inline
 #pragma once

@@ -52,7 +52,10 @@ Check merge(std::span<const Check> checks) {
   std::vector<std::string_view> kinds;
   for (const Check& c : checks) {
     if (c.kind.empty()) continue;  // nothing was checked
-    if (std::find(kinds.begin(), kinds.end(), c.kind) == kinds.end()) kinds.push_back(c.kind);
+    if (std::find(kinds.begin(), kinds.end(), c.kind) == kinds.end()) {
+      kinds.push_back(c.kind);
+      all.kind.append(all.kind.empty() ? "" : "+").append(c.kind);
+    }
     all.passed = all.passed && c.passed;
     all.exact = all.exact && c.exact;
     all.compared += c.compared;
@@ -70,7 +73,6 @@ Check merge(std::span<const Check> checks) {
     all.message += c.message;
   }
   if (kinds.empty()) return {};
-  all.kind = fmt::format("{}", fmt::join(kinds, "+"));
   return all;
 }
 
