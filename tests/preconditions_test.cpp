@@ -6,7 +6,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "harness/suite.hpp"
+#include "harness/test_run.hpp"
+#include "octet/buffer.hpp"
 #include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
 #include "octet/quantize.hpp"

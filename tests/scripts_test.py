@@ -35,6 +35,8 @@ def make_time(median_us, **changes):
         "mode": "hot", "state": "burst", "samples": 20, "median_us": median_us, "mad_us": 1.0,
         "min_us": median_us - 2, "q1_us": median_us - 1, "q3_us": median_us + 1,
         "max_us": median_us + 9, "stop": "iterations", "throttled": False, "clock_sm_mhz": 1980,
+        "calls_in_sample": 3, "low_us": median_us - 1, "high_us": median_us + 1,
+        "confidence": 0.96, "power_w": None, "joules": None,
         **changes,
     }  # fmt: skip
 
@@ -43,7 +45,7 @@ def make_variant(name, median_us, ratio=None, derived=False, **changes):
     interval = {"estimate": ratio, "low": None, "high": None, "confidence": None}
     return {
         "name": name, "derived": derived, "time": make_time(median_us, **changes),
-        "ratio": None if ratio is None else interval,
+        "ratio": None if ratio is None else interval, "steady": None,
     }  # fmt: skip
 
 
@@ -103,10 +105,13 @@ def make_record(size="4k", dtype="f16", backend="cuda", unit_us=10.0, **changes)
         "stages": make_stages(unit_us),
         "iterations": 20, "warm_up": 3, "output_hash": "0123456789abcdef", "plan": None,
         "memory": {"host_peak_bytes": 1, "device_peak_bytes": 2, "predicted_bytes": 3},
-        "energy": None, "samples_file": None, "cost": {"bytes": 1, "operations": 2},
-        "rate": {"gb_per_s": None, "tops": 900.5, "roofline_fraction": None},
+        "samples_file": None, "cost": {"bytes": 1, "operations": 2},
+        "rate": {
+            "gb_per_s": None, "tops": 900.5, "copy_gb_per_s": None, "peak_tops": 2000.0,
+            "roofline_fraction": None, "roofline": None, "bound": None,
+        },
         "baseline": {"name": "native_transposed", "algorithm": None, "median_us": 790.0},
-        "ratio": {"estimate": 0.99, "low": 0.98, "high": 1.0, "confidence": 0.99},
+        "ratio": {"estimate": 0.99, "low": 0.98, "high": 1.0, "confidence": 0.99}, "floors": [],
         "device": {
             "name": "NVIDIA H200", "uuid": "GPU-1", "compute_capability": 90,
             "multiprocessors": 132, "l2_bytes": 62914560, "memory_bytes": 150754820096,
@@ -290,7 +295,7 @@ class RecordsTest(unittest.TestCase):
     @needs_jsonschema
     def test_good_records_pass(self):
         cpu = make_record(
-            backend="cpu", energy=None, iterations=None, warm_up=None, policy=None, check=None,
+            backend="cpu", iterations=None, warm_up=None, policy=None, check=None,
             products=[], time=None, variants=[], stages=[], cost=None, rate=None, baseline=None,
             ratio=None, output_hash=None,
         )  # fmt: skip

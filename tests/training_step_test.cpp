@@ -5,8 +5,9 @@
 
 #include <string>
 
+#include "harness/floors.hpp"
 #include "harness/step_case.hpp"
-#include "harness/suite.hpp"
+#include "harness/test_run.hpp"
 
 namespace octet::harness {
 namespace {
@@ -71,6 +72,7 @@ class StepSuite : public testing::TestWithParam<Case> {
       Check check = step.run_and_verify(r);
       if (timed && check.passed) check = merge({check, step.time(r)});
       r["check"] = to_json(check, timed);
+      if (timed && check.passed) check = judge_floors(r, std::move(check));
       if constexpr (!std::is_same_v<B, Cpu>) {
         r["memory"]["device_peak_bytes"] = before - free_memory(backend);
       }

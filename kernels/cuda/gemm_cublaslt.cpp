@@ -247,6 +247,12 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Workspace& workspace,
   };
   const auto [a, b, d] = p.alignments(256);
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kWorkspaceBytes));
+  // Split-K that adds its parts in the output's type rounds each of them to 16 bits, and in an order
+  // of its own; the contract is f32 accumulation and one rounding. Integers are exact either way.
+  if (matmul.problem.operand != DType::s8) {
+    set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  }
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, d);

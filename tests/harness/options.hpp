@@ -7,6 +7,8 @@
 //   samples of each case OCTET_WARMUP=N         launches before the first sample
 //   OCTET_DISTRIBUTION=D   of the training step's tensors: gaussian, outlier_channels or integers
 //   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
+//   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
+//   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
 #pragma once
 
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "harness/random.hpp"
+#include "harness/timer.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
@@ -26,6 +29,8 @@ struct Options {
   std::optional<int> iterations, warm_up;
   Distribution distribution = Distribution::gaussian;
   Policy policy;
+  CacheMode cache = CacheMode::rotate;
+  std::string thresholds;
 
   bool requires_backend(std::string_view backend) const;
 };

@@ -109,9 +109,8 @@ Json new_record(std::string_view backend, std::string_view op, DType dtype, cons
   for (const char* key : {"iterations", "warm_up", "output_hash", "plan"}) r[key] = nullptr;
   r["memory"] = {
       {"host_peak_bytes", nullptr}, {"device_peak_bytes", nullptr}, {"predicted_bytes", nullptr}};
-  for (const char* key : {"energy", "samples_file", "cost", "rate", "baseline", "ratio"}) {
-    r[key] = nullptr;
-  }
+  for (const char* key : {"samples_file", "cost", "rate", "baseline", "ratio"}) r[key] = nullptr;
+  r["floors"] = Json::array();
   r["device"] = nullptr;
   r["build"] = nullptr;
   r["host"] = host_name();
@@ -165,22 +164,60 @@ Json to_json(const Check& c, bool after_timing) {
   return j;
 }
 
-Json to_json(const Timing& t, CacheMode mode) {
+Json to_json(const Timing& t) {
   const Summary s = t.summary();
+  const Interval median = median_interval(t.samples_us, kConfidence);
   Json j;
-  j["mode"] = name(mode);
-  j["state"] = t.burst ? "burst" : "none";
+  j["mode"] = name(t.mode);
+  j["state"] = name(t.state);
   j["samples"] = s.samples;
+  j["calls_in_sample"] = t.calls_in_sample;
   j["median_us"] = s.median;
+  j["low_us"] = median.low;
+  j["high_us"] = median.high;
+  j["confidence"] = median.confidence;
   j["mad_us"] = s.mad;
   j["min_us"] = s.min;
   j["q1_us"] = s.q1;
   j["q3_us"] = s.q3;
   j["max_us"] = s.max;
-  j["stop"] = "iterations";
-  j["throttled"] = nullptr;
+  j["stop"] = name(t.stop);
+  j["throttled"] = or_null(t.throttled);
   j["clock_sm_mhz"] = t.clock_mhz.empty() ? Json(nullptr) : Json(summarize(t.clock_mhz).median);
+  j["power_w"] = or_null(t.power_w);
+  j["joules"] = or_null(t.joules);
   return j;
+}
+
+Json to_json(const Roofline& r) {
+  return {{"gb_per_s", r.gb_per_s},
+          {"tops", r.tops},
+          {"copy_gb_per_s", or_null(r.copy_gb_per_s)},
+          {"peak_tops", or_null(r.peak_tops)},
+          {"roofline_fraction", r.fraction ? Json(r.fraction->estimate) : Json(nullptr)},
+          {"roofline", r.fraction ? to_json(*r.fraction) : Json(nullptr)},
+          {"bound", r.bound.empty() ? Json(nullptr) : Json(r.bound)}};
+}
+
+void set_baseline(Json& record, const std::string& name, const std::string& algorithm,
+                  const Timing& timing, const Timing& baseline) {
+  record["baseline"] = {{"name", name},
+                        {"algorithm", text_or_null(algorithm)},
+                        {"median_us", baseline.summary().median}};
+  record["ratio"] = to_json(ratio_interval(baseline.samples_us, timing.samples_us, kConfidence));
+}
+
+void write_samples(Json& record, std::span<const Timing> timings) {
+  if (!options().records) return;
+  const std::string path = *options().records + ".samples";
+  Json line = {{"run", run_id()}, {"test", record["test"]}};
+  line["contenders"] = Json::array();
+  for (const Timing& t : timings) {
+    line["contenders"].push_back({{"samples_us", t.samples_us}, {"clock_mhz", t.clock_mhz}});
+  }
+  const File file(path);
+  file.append(path, line.dump() + "\n");
+  record["samples_file"] = path.substr(path.find_last_of('/') + 1);
 }
 
 Json to_json(const Interval& ratio) {

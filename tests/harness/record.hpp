@@ -5,12 +5,13 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <span>
 #include <string>
 
 #include "harness/check.hpp"
 #include "harness/environment.hpp"
 #include "harness/problem.hpp"
+#include "harness/roofline.hpp"
 #include "harness/statistics.hpp"
 #include "harness/timer.hpp"
 #include "octet/config.hpp"
@@ -20,11 +21,6 @@ namespace octet::harness {
 using Json = nlohmann::ordered_json;
 
 inline constexpr int kSchemaVersion = 1;
-
-/// Least bytes moved and operations done by one call of an operator.
-struct Cost {
-  double bytes = 0, operations = 0;
-};
 
 /// A record of the running test with everything that does not depend on what it measured; the rest
 /// is null until it is set.
@@ -36,10 +32,17 @@ template <class B>
 void set_environment(Json& record, B backend);
 
 Json to_json(const Check& check, bool after_timing);
-Json to_json(const Timing& timing, CacheMode mode);
+Json to_json(const Timing& timing);
+Json to_json(const Roofline& roofline);
 Json to_json(const Interval& ratio);
 Json to_json(Policy policy);
 std::string hex(std::uint64_t hash);
+
+/// Sets baseline and ratio (baseline time / time) from samples of the same rounds.
+void set_baseline(Json& record, const std::string& name, const std::string& algorithm,
+                  const Timing& timing, const Timing& baseline);
+/// Appends the raw samples beside the records, one line, and names the file in the record.
+void write_samples(Json& record, std::span<const Timing> timings);
 
 /// Appends the record where OCTET_RECORDS says; nothing without it. Throws std::runtime_error that
 /// names the file and why it could not be written.

@@ -20,7 +20,7 @@
 #include "harness/check.hpp"
 #include "harness/parallel.hpp"
 #include "harness/quantized_product.hpp"
-#include "harness/suite.hpp"
+#include "harness/run_case.hpp"
 #include "harness/verify.hpp"
 #include "octet/graph.hpp"
 #include "octet/training_step.hpp"
@@ -229,8 +229,9 @@ class StepCase {
 
   Check run_stages(GuardedStep<B, T>& step, const std::string& variant, Json& record) {
     constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
-    const TimingOptions how{kOnCpu ? options().iterations.value_or(1) : 1,
-                            kOnCpu ? options().warm_up.value_or(0) : 0, seed_};
+    TimingOptions how;
+    how.samples = options().iterations.value_or(1);
+    how.warm_up = options().warm_up.value_or(0);
     std::vector<Timing> timings;
     Check check;
     for (Stage<B, T>& stage : step->stages()) {
@@ -341,8 +342,9 @@ class StepCase {
                              const Timing& native) {
     return {{"name", name},
             {"derived", derived},
-            {"time", to_json(timing, CacheMode::rotate)},
-            {"ratio", to_json(ratio_interval(native.samples_us, timing.samples_us, 0.95))}};
+            {"time", to_json(timing)},
+            {"ratio", to_json(ratio_interval(native.samples_us, timing.samples_us, kConfidence))},
+            {"steady", nullptr}};
   }
 
   void record_cpu_time(Json& record) {
@@ -374,11 +376,10 @@ class StepCase {
     const auto operations = static_cast<double>(problem_.layer.operations());
     record["iterations"] = samples;
     record["warm_up"] = warm_up;
-    record["time"] = to_json(timing, CacheMode::rotate);
+    record["time"] = to_json(timing);
     record["cost"] = {{"bytes", nullptr}, {"operations", operations}};
-    record["rate"] = {{"gb_per_s", nullptr},
-                      {"tops", 1e-6 * operations / timing.summary().median},
-                      {"roofline_fraction", nullptr}};
+    record["rate"] =
+        to_json(roofline_of(device_info(backend_), Pipe::s8, 0, operations, timing, nullptr));
   }
 
   Check time_on_device(Json& record) {
@@ -417,7 +418,15 @@ class StepCase {
     for (std::size_t i = 0; i < names.size(); ++i) {
       record["variants"].push_back(variant_record(names[i], timings[i], false, fastest));
     }
-    set_step_time(record, timings[2], how.samples, how.warm_up);
+    set_step_time(record, timings[2], static_cast<int>(timings[2].samples_us.size()), how.warm_up);
+    write_samples(record, timings);
+
+    progress("timing", "steps in the steady state");
+    const std::vector<Timing> steady = measure_steady(backend_, contenders);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      record["variants"][i]["steady"] = to_json(steady[i]);
+    }
+    check = merge({check, same_results("after the steady state")});
 
     progress("timing", "stages");
     time_stages(*native_, "native", how, record);

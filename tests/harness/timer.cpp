@@ -1,41 +1,97 @@
 #include "harness/timer.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 
 namespace octet::harness {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 double elapsed_us(const std::function<void()>& call) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   call();
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
-      .count();
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
 }
+
+bool precise(std::span<const Timing> timings, double precision) {
+  return std::ranges::all_of(timings, [&](const Timing& t) {
+    const Interval interval = median_interval(t.samples_us, kConfidence);
+    return interval.confidence >= kConfidence && interval.half_width() <= precision;
+  });
+}
+
+constexpr std::array<std::string_view, 3> kModes = {"rotate", "cold", "hot"};
 
 }  // namespace
 
+std::string_view name(CacheMode mode) { return kModes[static_cast<std::size_t>(mode)]; }
+
+CacheMode cache_mode_from_name(std::string_view name) {
+  const auto* found = std::ranges::find(kModes, name);
+  if (found == kModes.end()) {
+    throw std::invalid_argument(
+        fmt::format("cache mode '{}' is none of {}", name, fmt::join(kModes, ", ")));
+  }
+  return static_cast<CacheMode>(found - kModes.begin());
+}
+
+std::string_view name(PowerState state) {
+  constexpr std::array<std::string_view, 3> kNames = {"none", "burst", "steady"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
+std::string_view name(Stop stop) {
+  constexpr std::array<std::string_view, 3> kNames = {"iterations", "precision", "time_cap"};
+  return kNames[static_cast<std::size_t>(stop)];
+}
+
+void sample_in_rounds(std::span<Timing> timings, const TimingOptions& options,
+                      const std::function<void(std::size_t)>& sample) {
+  std::vector<std::size_t> order(timings.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::mt19937_64 random(options.seed);
+  const auto begin = Clock::now();
+  Stop stop = Stop::iterations;
+  for (int round = 0;; ++round) {
+    if (round >= options.samples) {
+      if (options.exact) break;
+      if (precise(timings, options.precision)) {
+        stop = Stop::precision;
+        break;
+      }
+      if (std::chrono::duration<double>(Clock::now() - begin).count() >= options.time_cap_s) {
+        stop = Stop::time_cap;
+        break;
+      }
+    }
+    std::ranges::shuffle(order, random);
+    for (const std::size_t c : order) sample(c);
+  }
+  for (Timing& t : timings) {
+    t.stop = stop;
+    t.mode = options.mode;
+  }
+}
+
 std::vector<Timing> measure(Cpu, std::span<const Contender> contenders,
                             const TimingOptions& options) {
-  std::vector<Timing> timings(contenders.size());
   for (const Contender& c : contenders) {
     for (int i = 0; i < options.warm_up; ++i) {
       c.calls[static_cast<std::size_t>(i) % c.calls.size()]();
     }
   }
-  std::vector<std::size_t> order(contenders.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::mt19937_64 random(options.seed);
-  for (int round = 0; round < options.samples; ++round) {
-    std::shuffle(order.begin(), order.end(), random);
-    for (const std::size_t c : order) {
-      const auto& calls = contenders[c].calls;
-      timings[c].samples_us.push_back(
-          elapsed_us(calls[static_cast<std::size_t>(round) % calls.size()]));
-    }
-  }
+  std::vector<Timing> timings(contenders.size());
+  sample_in_rounds(timings, options, [&](std::size_t c) {
+    const auto& calls = contenders[c].calls;
+    timings[c].samples_us.push_back(elapsed_us(calls[timings[c].samples_us.size() % calls.size()]));
+  });
   return timings;
 }
 

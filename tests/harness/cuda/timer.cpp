@@ -1,4 +1,4 @@
-// Burst timing of CUDA work: see harness/timer.hpp.
+// Timing of CUDA work: see harness/timer.hpp.
 #include "harness/timer.hpp"
 
 #include <cuda_runtime.h>
@@ -6,13 +6,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
-#include <numeric>
-#include <random>
 #include <stdexcept>
 #include <thread>
 
 #include "harness/cuda/instruments.hpp"
+#include "harness/environment.hpp"
 #include "octet/buffer.hpp"
 #include "octet/graph.hpp"
 
@@ -21,6 +19,9 @@ namespace {
 
 /// Launches of one contender in one graph, at the most.
 constexpr int kMaxCalls = 400;
+/// Queueing a graph, or a stage and its event, takes the host a few microseconds; held for longer,
+/// the device never waits for the host.
+constexpr double kHoldUs = 25;
 
 void check(cudaError_t error, std::string_view what) {
   if (error != cudaSuccess) {
@@ -46,13 +47,25 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Everything that one sample takes: events and clock stamps around a graph.
+void idle(double us) { std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(us)); }
+
+Graph<Cuda> repeat(Cuda backend, const Contender& contender, int calls) {
+  return Graph<Cuda>(backend, [&] {
+    for (int i = 0; i < calls; ++i) {
+      contender.calls[static_cast<std::size_t>(i) % contender.calls.size()]();
+    }
+  });
+}
+
+/// Everything that one sample takes: what empties the cache, events and clock stamps around a
+/// graph.
 class Sampler {
  public:
-  explicit Sampler(Cuda backend)
-      : backend_(backend),
-        multiprocessors_(device_info(backend).multiprocessors),
-        stamps_(backend, 2) {}
+  Sampler(Cuda backend, CacheMode mode)
+      : backend_(backend), device_(device_info(backend)), stamps_(backend, 2) {
+    if (mode == CacheMode::cold)
+      flush_ = Buffer<Cuda, unsigned char>(backend, 2 * device_.l2_bytes);
+  }
 
   struct Sample {
     double us = 0, clock_mhz = 0;
@@ -60,11 +73,13 @@ class Sampler {
 
   Sample take(const Graph<Cuda>& graph) {
     fill(backend_, stamps_.data(), 0, static_cast<std::size_t>(stamps_.bytes()));
-    queue_clock_stamp(backend_.stream, stamps_.data(), multiprocessors_);
+    fill(backend_, flush_.data(), 0, static_cast<std::size_t>(flush_.bytes()));
+    queue_hold(backend_.stream, kHoldUs);
+    queue_clock_stamp(backend_.stream, stamps_.data(), device_.multiprocessors);
     begin_.record(backend_);
     graph.launch();
     end_.record(backend_);
-    queue_clock_stamp(backend_.stream, stamps_.data() + 1, multiprocessors_);
+    queue_clock_stamp(backend_.stream, stamps_.data() + 1, device_.multiprocessors);
     end_.wait();
     ClockStamp stamps[2];
     copy_to_host(backend_, stamps, stamps_.data(), sizeof(stamps));
@@ -75,17 +90,38 @@ class Sampler {
 
  private:
   Cuda backend_;
-  int multiprocessors_;
+  DeviceInfo device_;
   Buffer<Cuda, ClockStamp> stamps_;
+  Buffer<Cuda, unsigned char> flush_;
   Event begin_, end_;
 };
 
-void idle(double us) { std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(us)); }
+/// A contender's graph and how often it calls.
+struct Repeated {
+  Graph<Cuda> graph;
+  int calls;
+};
 
-Graph<Cuda> repeat(Cuda backend, const Contender& contender, int calls) {
-  return Graph<Cuda>(backend, [&] {
-    for (int i = 0; i < calls; ++i)
-      contender.calls[static_cast<std::size_t>(i) % contender.calls.size()]();
+/// As many calls as fit in a burst, whole turns over the sets of operands; one call in cold mode.
+Repeated fit_to_burst(Cuda backend, Sampler& sampler, const Contender& contender, CacheMode mode) {
+  if (mode == CacheMode::cold) return {repeat(backend, contender, 1), 1};
+  const auto sets = static_cast<int>(contender.calls.size());
+  // Two probes: the first loads the kernels. Every set of operands takes part.
+  const Graph<Cuda> probe = repeat(backend, contender, sets);
+  sampler.take(probe);
+  const double one_us = sampler.take(probe).us / sets;
+  const int most = std::max(sets, kMaxCalls / sets * sets);
+  const int fitting = static_cast<int>(std::min(kBurstUs / std::max(one_us, 0.1), 1e6));
+  const int calls = std::clamp(fitting / sets * sets, sets, most);
+  return {repeat(backend, contender, calls), calls};
+}
+
+/// Whether heat or a fault holds the clock down; a power cap is what the steady state is about.
+std::optional<bool> throttled(Cuda backend) {
+  const auto reasons = device_state(backend).throttle;
+  if (!reasons) return std::nullopt;
+  return std::ranges::any_of(*reasons, [](const std::string& reason) {
+    return reason != "sw_power_cap" && reason != "applications_clocks";
   });
 }
 
@@ -94,47 +130,87 @@ Graph<Cuda> repeat(Cuda backend, const Contender& contender, int calls) {
 std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
                             const TimingOptions& options) {
   check(cudaCtxResetPersistingL2Cache(), "cudaCtxResetPersistingL2Cache");
-  Sampler sampler(backend);
-  std::vector<Timing> timings(contenders.size());
-  std::vector<Graph<Cuda>> graphs;
-  for (std::size_t c = 0; c < contenders.size(); ++c) {
-    const auto sets = static_cast<int>(contenders[c].calls.size());
-    // Two probes: the first loads the kernels. Every set of operands takes part.
-    const Graph<Cuda> probe = repeat(backend, contenders[c], sets);
-    sampler.take(probe);
-    const double one_us = sampler.take(probe).us / sets;
-    const int fitting = static_cast<int>(kBurstUs / std::max(one_us, 0.1));
-    const int calls =
-        std::clamp(fitting / sets * sets, sets, std::max(sets, kMaxCalls / sets * sets));
-    graphs.push_back(repeat(backend, contenders[c], calls));
-    timings[c].calls_in_sample = calls;
-    timings[c].burst = true;
-    for (int i = 0; i < options.warm_up; ++i) idle(kIdleRatio * sampler.take(graphs[c]).us);
+  Sampler sampler(backend, options.mode);
+  std::vector<Repeated> graphs;
+  for (const Contender& c : contenders) {
+    graphs.push_back(fit_to_burst(backend, sampler, c, options.mode));
+    for (int i = 0; i < options.warm_up; ++i)
+      idle(kIdleRatio * sampler.take(graphs.back().graph).us);
   }
-  std::vector<std::size_t> order(contenders.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::mt19937_64 random(options.seed);
-  for (int round = 0; round < options.samples; ++round) {
-    std::shuffle(order.begin(), order.end(), random);
-    for (const std::size_t c : order) {
-      const Sampler::Sample sample = sampler.take(graphs[c]);
-      timings[c].samples_us.push_back(sample.us / timings[c].calls_in_sample);
-      timings[c].clock_mhz.push_back(sample.clock_mhz);
-      idle(kIdleRatio * sample.us);
+  std::vector<Timing> timings(contenders.size());
+  sample_in_rounds(timings, options, [&](std::size_t c) {
+    const Sampler::Sample sample = sampler.take(graphs[c].graph);
+    timings[c].samples_us.push_back(sample.us / graphs[c].calls);
+    timings[c].clock_mhz.push_back(sample.clock_mhz);
+    idle(kIdleRatio * sample.us);
+  });
+  const std::optional<bool> hot = throttled(backend);
+  for (std::size_t c = 0; c < timings.size(); ++c) {
+    timings[c].calls_in_sample = graphs[c].calls;
+    timings[c].state = PowerState::burst;
+    timings[c].throttled = hot;
+  }
+  return timings;
+}
+
+std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> contenders) {
+  // NVML's energy counter moves in steps of tens of milliseconds: the window is many of them.
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point t) {
+    return std::chrono::duration<double>(Clock::now() - t).count();
+  };
+  Sampler sampler(backend, CacheMode::rotate);
+  std::vector<Timing> timings;
+  for (const Contender& c : contenders) {
+    const Repeated repeated = fit_to_burst(backend, sampler, c, CacheMode::rotate);
+    Timing t;
+    t.state = PowerState::steady;
+    t.mode = CacheMode::rotate;
+    t.stop = Stop::time_cap;
+    t.calls_in_sample = repeated.calls;
+    // One replay is always queued behind the one that runs, so that the device has no pause.
+    std::vector<Event> events(3);
+    std::size_t queued = 0;
+    const auto queue = [&] {
+      repeated.graph.launch();
+      events[queued++ % events.size()].record(backend);
+    };
+    const auto replay_for = [&](double seconds, bool timed) {
+      const auto begin = Clock::now();
+      while (seconds_since(begin) < seconds) {
+        queue();
+        const Event& before = events[(queued - 3) % events.size()];
+        Event& last = events[(queued - 2) % events.size()];
+        last.wait();
+        if (timed) t.samples_us.push_back(last.us_since(before) / repeated.calls);
+      }
+    };
+    queue();
+    queue();
+    replay_for(kSteadyWarmUpS, false);
+    const std::optional<double> energy_before = device_state(backend).energy_j;
+    const auto begin = Clock::now();
+    replay_for(kSteadyS, true);
+    const std::optional<double> energy_after = device_state(backend).energy_j;
+    const double seconds = seconds_since(begin);
+    if (energy_before && energy_after) {
+      t.power_w = (*energy_after - *energy_before) / seconds;
+      t.joules = *t.power_w * t.summary().median * 1e-6;
     }
+    t.clock_mhz.push_back(sampler.take(repeated.graph).clock_mhz);
+    t.throttled = throttled(backend);
+    synchronize(backend);
+    timings.push_back(std::move(t));
   }
   return timings;
 }
 
 std::vector<Timing> measure_sequence(Cuda backend, std::span<const std::function<void()>> stages,
                                      const TimingOptions& options) {
-  // Queueing a stage with its event takes the host a few microseconds; held for longer, the device
-  // never waits for the host.
-  constexpr double kHoldUsPerStage = 25;
   std::vector<Timing> timings(stages.size());
   std::vector<Event> events(stages.size() + 1);
   for (int run = -options.warm_up; run < options.samples; ++run) {
-    queue_hold(backend.stream, kHoldUsPerStage * static_cast<double>(stages.size()));
+    queue_hold(backend.stream, kHoldUs * static_cast<double>(stages.size()));
     events.front().record(backend);
     for (std::size_t i = 0; i < stages.size(); ++i) {
       stages[i]();
@@ -143,7 +219,7 @@ std::vector<Timing> measure_sequence(Cuda backend, std::span<const std::function
     events.back().wait();
     for (std::size_t i = 0; run >= 0 && i < stages.size(); ++i) {
       timings[i].samples_us.push_back(events[i + 1].us_since(events[i]));
-      timings[i].burst = true;
+      timings[i].state = PowerState::burst;
     }
     idle(kIdleRatio * events.back().us_since(events.front()));
   }

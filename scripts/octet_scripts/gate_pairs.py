@@ -1,0 +1,134 @@
+"""Runs a pair of processes and reduces their records to what the gate compares."""
+
+import datetime
+import os
+import subprocess
+import tempfile
+
+from octet_scripts import gate_thresholds, records
+from octet_scripts.bench import describe_exit
+from octet_scripts.gate_verdict import GateError
+from octet_scripts.records import at
+
+FILTER_BYTES = 100_000  # of one argument, of which Linux takes 128 KiB
+BAD = ("FAILED", "MISTRUSTED", "INVALID")
+OWN_VARIANTS = ("int8_kept",)  # time is int8_every_step's, and the native ones are baselines
+
+
+def chunks(cases):
+    """Cases in their order, as few processes as their names leave room for."""
+    chunk, size = [], 0
+    for case in cases:
+        if chunk and size + len(case) > FILTER_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(case)
+        size += len(case) + 1
+    if chunk:
+        yield chunk
+
+
+def run_program(side, program, cases, records_file, timeout_s):
+    """Runs cases in one process, which appends its records. Returns why it ended badly, or None."""
+    environment = dict(os.environ, OCTET_RECORDS=str(records_file))
+    environment.pop("OCTET_REQUIRE", None)  # the gate judges skips by itself
+    bad_end = None
+    for chunk in chunks(cases):
+        command = [str(side.programs[program]), "--gtest_filter=" + ":".join(chunk)]
+        try:
+            with tempfile.TemporaryFile() as output, subprocess.Popen(
+                command, env=environment, cwd=side.build, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT,
+            ) as process:  # fmt: skip
+                try:
+                    status = process.wait(timeout_s)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    bad_end = f"ended by the gate after {timeout_s} s"
+                    continue
+                except BaseException:
+                    process.kill()
+                    raise
+                if status != 0:
+                    output.seek(0)
+                    last = output.read().decode(errors="replace").strip().splitlines()[-1:]
+                    bad_end = ": ".join([describe_exit(status), *last])
+        except OSError as error:
+            raise GateError(f"cannot run {command[0]}: {error.strerror}") from None
+    return bad_end
+
+
+def reduce_case(case_records):
+    """What the gate keeps of one case's records in one process."""
+    timed = [r for r in case_records if at(r, "time", "median_us") is not None]
+    burst = [r for r in timed if at(r, "time", "state") != "steady"]
+    record = (burst or timed or case_records)[0]
+    status_of = next((r for r in case_records if r.get("status") in BAD), record)
+    series = {}
+    if timed:
+        series[""] = at(record, "time", "median_us")
+    for variant in record.get("variants") or []:
+        if variant.get("name") in OWN_VARIANTS and not variant.get("derived"):
+            series[":" + variant["name"]] = at(variant, "time", "median_us")
+    plans = {"": record["plan"]} if record.get("plan") else {}
+    for stage in record.get("stages") or []:
+        if stage.get("plan"):
+            key = f"{stage.get('variant')} {stage.get('product')} {stage.get('operator')}"
+            plans[key] = stage["plan"]
+    figures = {}
+    for one in case_records:
+        for (metric, state), figure in gate_thresholds.figures(one).items():
+            figures.setdefault(f"{metric} {state}", figure.estimate)
+    return {
+        "status": status_of.get("status"), "reason": status_of.get("reason"),
+        "rerun": status_of.get("rerun"), "series": series, "plans": plans, "figures": figures,
+        "how": f"{at(record, 'time', 'mode')}, {at(record, 'time', 'state')}",
+        "throttled": bool(at(record, "time", "throttled")),
+    }  # fmt: skip
+
+
+def read_cases(path, cases):
+    """({case: what is kept}, device) of a process's records; a line that is none counts as missing."""
+    by_case, device = {}, None
+    for record in records.read(path)[0] if path.exists() else []:
+        if record.get("test") in cases:
+            by_case.setdefault(record["test"], []).append(record)
+            if record.get("device"):
+                device = {k: record["device"].get(k) for k in ("name", "uuid", "driver")}
+    return {case: reduce_case(found) for case, found in by_case.items()}, device
+
+
+def run_side(side, cases_by_program, path, timeout_s):
+    """One side alone: ({case: what is kept}, {program: bad end})."""
+    path.unlink(missing_ok=True)  # of a run that was interrupted
+    ends = {program: run_program(side, program, cases, path, timeout_s)
+            for program, cases in cases_by_program.items()}  # fmt: skip
+    wanted = {case for cases in cases_by_program.values() for case in cases}
+    return read_cases(path, wanted)[0], {program: end for program, end in ends.items() if end}
+
+
+def run_pair(number, base, head, groups, folder, timeout_s):
+    """Base and head back to back for each of the groups ((base's program, head's program), cases):
+    base first in even pairs, head in odd ones, so that a sequence of pairs is ABBA."""
+    order = (base, head) if number % 2 == 0 else (head, base)
+    paths = {side.name: folder / f"{number:04d}-{side.name}.jsonl" for side in order}
+    for path in paths.values():
+        path.unlink(missing_ok=True)  # of a pair that was interrupted
+    ends = {side.name: {} for side in order}
+    for (base_program, head_program), cases in groups:
+        for side in order:
+            program = base_program if side is base else head_program
+            end = run_program(side, program, cases, paths[side.name], timeout_s)
+            if end:
+                ends[side.name][program] = end
+    wanted = {case for _, cases in groups for case in cases}
+    pair = {
+        "pair": number, "order": [side.name for side in order], "ends": ends,
+        "time_utc": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+    }  # fmt: skip
+    devices = []
+    for side in order:
+        pair[side.name], device = read_cases(paths[side.name], wanted)
+        devices.append(device)
+    pair["devices"] = [device for device in devices if device]
+    return pair

@@ -1,0 +1,159 @@
+"""Floors: tests/thresholds/DEVICE.json (thresholds.schema.json), and how a figure is held
+against one.
+
+A floor is judged only where the interval's half-width is at most 1 % of the estimate; wider is
+INCONCLUSIVE. It is missed where the interval's upper bound lies under it.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, GateError
+from octet_scripts.records import at
+
+SCHEMA_VERSION = 1
+WIDEST_HALF_WIDTH = 0.01
+STATES = ("burst", "steady", "none")
+METRIC = re.compile(r"ratio|roofline_fraction|variant_ratio:[a-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Floor:
+    device: str
+    test: str
+    metric: str
+    state: str
+    value: float
+
+    @property
+    def key(self):
+        return self.device, self.test, self.metric, self.state
+
+    @property
+    def name(self):
+        return f"{self.test} {self.metric} ({self.state})"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured: an estimate and, where there are enough samples, its interval."""
+
+    estimate: float
+    low: float = None
+    high: float = None
+
+
+def file_name(device):
+    """NVIDIA H200 -> NVIDIA_H200.json. A device's name makes no path."""
+    return re.sub(r"[\s/\\]", "_", device) + ".json"
+
+
+def _reject_constant(token):
+    raise ValueError(f"{token} is not JSON")
+
+
+def parse(text, where):
+    """The floors in a file's text. Throws GateError that names the file and the mistake."""
+
+    def stop(problem):
+        raise GateError(f"{where}: {problem}")
+
+    try:
+        content = json.loads(text, parse_constant=_reject_constant)
+    except ValueError as error:
+        stop(f"not JSON: {error}")
+    if not isinstance(content, dict):
+        stop("not a JSON object")
+    if content.get("schema") != SCHEMA_VERSION:
+        stop(f"the schema version is {content.get('schema', 'missing')}, "
+             f"but this reads {SCHEMA_VERSION}")  # fmt: skip
+    if set(content) != {"schema", "device", "floors"}:
+        stop("the keys must be schema, device and floors")
+    device, entries = content["device"], content["floors"]
+    if not isinstance(device, str) or not device or not isinstance(entries, list):
+        stop("device must be a name and floors a list")
+    floors = {}
+    for number, entry in enumerate(entries, 1):
+        place = f"floor {number}"
+        if not isinstance(entry, dict) or set(entry) != {"test", "metric", "floor", "state"}:
+            stop(f"{place}: the keys must be test, metric, floor and state")
+        value = entry["floor"]
+        if not isinstance(entry["test"], str) or not entry["test"]:
+            stop(f"{place}: test must be a test's full name")
+        if not isinstance(entry["metric"], str) or not METRIC.fullmatch(entry["metric"]):
+            stop(f"{place}: the metric is {entry['metric']!r}, but must be ratio, "
+                 "roofline_fraction or variant_ratio:NAME")  # fmt: skip
+        if entry["state"] not in STATES:
+            stop(f"{place}: the state is {entry['state']!r}, but must be one of {', '.join(STATES)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            stop(f"{place}: the floor is {value!r}, but must be a number above 0")
+        floor = Floor(device, entry["test"], entry["metric"], entry["state"], float(value))
+        if floor.key in floors:
+            stop(f"{place}: a second floor for {floor.name}")
+        floors[floor.key] = floor
+    return list(floors.values())
+
+
+def read(folder, device):
+    """The floors of a device; None where there is no file for it."""
+    path = Path(folder) / file_name(device)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GateError(f"cannot read {path}: {error}") from None
+    floors = parse(text, path)
+    named = json.loads(text)["device"]
+    if named != device:
+        raise GateError(f"{path}: holds floors of '{named}', not of '{device}' as its name says")
+    return floors
+
+
+def _ratio(value):
+    estimate = at(value, "estimate")
+    return None if estimate is None else Figure(estimate, value.get("low"), value.get("high"))
+
+
+def _roofline(record):
+    """The fraction goes as one over time, so time's lower bound is the fraction's upper."""
+    fraction = at(record, "rate", "roofline_fraction")
+    if fraction is None:
+        return None
+    time = at(record, "time") or {}
+    median_us = time.get("median_us")
+    if not median_us:
+        return None
+    low_us, high_us = time.get("low_us") or median_us, time.get("high_us") or median_us
+    return Figure(fraction, fraction * median_us / high_us, fraction * median_us / low_us)
+
+
+def figures(record):
+    """{(metric, state): Figure} of what a record measured."""
+    found = {}
+    state = at(record, "time", "state")
+    if state:
+        found["ratio", state] = _ratio(at(record, "ratio"))
+        found["roofline_fraction", state] = _roofline(record)
+    for variant in at(record, "variants") or []:
+        metric = f"variant_ratio:{variant.get('name')}"
+        found[metric, at(variant, "time", "state")] = _ratio(at(variant, "ratio"))
+    return {key: figure for key, figure in found.items() if figure is not None}
+
+
+def judge(floor, figure):
+    """(verdict, why) of a figure, None where nothing was measured, against a floor."""
+    if figure is None:
+        return INCONCLUSIVE, "not measured"
+    if figure.low is None or figure.high is None:
+        return INCONCLUSIVE, "no interval: too few samples"
+    if not figure.estimate > 0:
+        return FAIL, f"the estimate is {figure.estimate}"
+    half_width = (figure.high - figure.low) / 2 / figure.estimate
+    if half_width > WIDEST_HALF_WIDTH:
+        return INCONCLUSIVE, f"+/- {100 * half_width:.1f} % is too wide"
+    if figure.high < floor.value:
+        return FAIL, f"{100 * (1 - figure.high / floor.value):.2f} % under the floor"
+    return PASS, ""

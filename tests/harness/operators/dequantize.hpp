@@ -1,0 +1,89 @@
+// dequantize: bit for bit what the reference says, with and without bias.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "harness/description.hpp"
+#include "harness/verify.hpp"
+#include "octet/dequantize.hpp"
+
+namespace octet::harness {
+
+template <class B, class T>
+struct Dequantize : Description<B> {
+  static constexpr std::string_view kOperator = "dequantize";
+  static constexpr Pipe kPipe = Pipe::none;
+  static std::vector<Problem> problems() {
+    std::vector<Problem> problems = concatenate(model_matrices(), hostile_matrices());
+    std::erase_if(problems, [](const Problem& p) { return p.special_values; });
+    const std::size_t without_bias = problems.size();
+    for (std::size_t i = 0; i < without_bias; ++i) {
+      Problem p = problems[i];
+      p.bias = true;
+      p.name += "_bias";
+      problems.push_back(std::move(p));
+    }
+    return problems;
+  }
+
+  Dequantize(B backend, const Problem& p, std::uint64_t seed)
+      : Description<B>(backend, p, seed),
+        acc(backend, this->ledger, "acc", Role::input, p.m, p.n, p.ld_padding),
+        row_scale(backend, this->ledger, "row_scale", Role::input, 1, p.m),
+        col_scale(backend, this->ledger, "col_scale", Role::input, 1, p.n),
+        bias(backend, this->ledger, "bias", Role::input, 1, p.bias ? p.n : 0),
+        out(backend, this->ledger, "out", Role::output, p.m, p.n, p.ld_padding) {
+    // Beyond 2^24, so that the conversion to float has to round.
+    constexpr std::int32_t kMagnitude = 1 << 28;
+    acc.fill([&](Matrix<s32> host) { fill_s32(host, kMagnitude, seed); });
+    row_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 1); });
+    col_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 2); });
+    bias.fill([&](Matrix<T> host) { fill(host, Distribution::gaussian, 1.0f, seed + 3); });
+  }
+
+  template <std::invocable<B, Matrix<const s32>, Vector<const float>, Vector<const float>,
+                           Vector<const T>, Matrix<T>>
+                Op>
+  void run(Op& op) {
+    op(this->backend, Matrix<const s32>(acc.view()), Vector<const float>(row_scale.vector()),
+       Vector<const float>(col_scale.vector()), Vector<const T>(bias.vector()), out.view());
+  }
+
+  Check verify() {
+    const auto acc = this->acc.host();
+    const auto row_scale = this->row_scale.host();
+    const auto col_scale = this->col_scale.host();
+    const auto bias = this->bias.host();
+    const auto out = this->out.host();
+    return verify_dequantize<T>(acc.view, {row_scale.view.data, row_scale.view.cols},
+                                {col_scale.view.data, col_scale.view.cols},
+                                {bias.view.data, bias.view.cols}, out.view);
+  }
+
+  Cost cost() const {
+    const auto rows = static_cast<double>(this->problem.m),
+               cols = static_cast<double>(this->problem.n);
+    return {rows * cols * (sizeof(s32) + sizeof(T)) + (rows + cols) * sizeof(float) +
+                (this->problem.bias ? cols * sizeof(T) : 0),
+            3 * rows * cols};
+  }
+
+  Tensor<B, s32> acc;
+  Tensor<B, float> row_scale, col_scale;
+  Tensor<B, T> bias;
+  Tensor<B, T> out;
+
+ private:
+  /// Scales whose products bring accumulators of 2^28 to about 1, all different.
+  static void fill_scales(Matrix<float> host, std::uint64_t seed) {
+    fill(host, Distribution::gaussian, 1e-5f, seed);
+    for (std::int64_t j = 0; j < host.cols; ++j) {
+      host(0, j) = 6e-5f + (host(0, j) < 0 ? -host(0, j) : host(0, j));
+    }
+  }
+};
+
+}  // namespace octet::harness

@@ -1,0 +1,174 @@
+// One case of an operator: check, then time, on the very same buffers.
+//
+//   1. inputs filled, outputs poisoned, guards around everything
+//   2. run once, verify
+//   3. poisoned again, timed beside a copy of the same bytes and the operator's baseline
+//   4. verify what the timed launches left behind, guards included
+//
+// Step 4 catches what step 2 cannot: a kernel that writes only when it is first called, and one
+// that races once it is launched back to back.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "harness/description.hpp"
+#include "harness/floors.hpp"
+#include "harness/options.hpp"
+#include "harness/record.hpp"
+#include "harness/roofline.hpp"
+#include "octet/buffer.hpp"
+
+namespace octet::harness {
+
+enum class Depth { check, check_and_time };
+
+/// How a case is timed unless options() says otherwise: a CPU call can take seconds.
+template <class B>
+TimingOptions timing_options(std::uint64_t seed) {
+  TimingOptions o;
+  if constexpr (std::is_same_v<B, Cpu>) {
+    o.samples = 3;
+    o.warm_up = 0;
+    o.time_cap_s = 0.3;
+    o.mode = CacheMode::hot;
+  } else {
+    o.mode = options().cache;
+  }
+  if (options().iterations) {
+    o.samples = *options().iterations;
+    o.exact = true;
+  }
+  o.warm_up = options().warm_up.value_or(o.warm_up);
+  o.seed = seed;
+  return o;
+}
+
+/// Sets of operands that `rotate` needs on CUDA so that none is found in cache; else 1.
+template <class B>
+int operand_sets(B backend, std::int64_t bytes, CacheMode mode) {
+  if (mode != CacheMode::rotate) return 1;
+  constexpr std::int64_t kMostSets = 64;
+  const std::int64_t enough = 3 * device_info(backend).l2_bytes;
+  return static_cast<int>(
+      std::clamp<std::int64_t>(enough / std::max<std::int64_t>(bytes, 1) + 1, 1, kMostSets));
+}
+
+/// A copy within the device that reads and writes `bytes` in all, with as many sets of operands:
+/// what memory allows an operator that moves them.
+template <class B>
+class CopyContender {
+ public:
+  CopyContender(B backend, std::int64_t bytes, int sets)
+      : memory_(backend, (bytes / 2 + kAlignment) / kAlignment * kAlignment * 2 * sets) {
+    const std::int64_t stride = memory_.size() / (2 * sets);
+    fill(backend, memory_.data(), 0x5a, static_cast<std::size_t>(memory_.bytes()));
+    for (int i = 0; i < sets; ++i) {
+      unsigned char* from = memory_.data() + 2 * i * stride;
+      contender_.calls.push_back([backend, from, stride, half = bytes / 2] {
+        copy(backend, from + stride, from, static_cast<std::size_t>(half));
+      });
+    }
+  }
+  const Contender& contender() const { return contender_; }
+
+ private:
+  static constexpr std::int64_t kAlignment = 256;
+  Buffer<B, unsigned char> memory_;
+  Contender contender_;
+};
+
+/// `check`, unless a guard of the case was overwritten.
+inline Check with_damage(Check check, const Ledger& ledger) {
+  if (const auto damage = ledger.damage()) {
+    check.passed = false;
+    check.status = "FAILED";
+    check.message = *damage + (check.message.empty() ? "" : "; " + check.message);
+  }
+  return check;
+}
+
+/// Steps 3 and 4. sets.front() was run and verified.
+template <class D, class B, class Op>
+Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& r) {
+  D& first = *sets.front();
+  const TimingOptions how = timing_options<B>(first.seed);
+  const int count = operand_sets(backend, first.ledger.bytes(), how.mode);
+  while (static_cast<int>(sets.size()) < count) {
+    sets.push_back(std::make_unique<D>(backend, first.problem, first.seed + sets.size()));
+  }
+  // Another byte than before the first run: a value that happens to look like poison shows once.
+  std::vector<Contender> contenders(1);
+  for (const auto& d : sets) {
+    d->ledger.poison_outputs(0x5a);
+    contenders[0].calls.push_back([&op, set = d.get()] { set->run(op); });
+  }
+  const Cost cost = first.cost();
+  std::optional<CopyContender<B>> copied;
+  Baseline baseline;
+  if constexpr (!std::is_same_v<B, Cpu>) {
+    if (cost.bytes >= 2) {
+      const auto bytes = static_cast<std::int64_t>(cost.bytes);
+      copied.emplace(backend, bytes, operand_sets(backend, bytes, how.mode));
+      contenders.push_back(copied->contender());
+    }
+    if constexpr (requires { D::baseline(backend, first.problem, first.seed, count); }) {
+      baseline = D::baseline(backend, first.problem, first.seed, count);
+      if (!baseline.name.empty()) contenders.push_back(baseline.contender);
+    }
+  }
+  synchronize(backend);
+  const std::vector<Timing> timings = measure(backend, contenders, how);
+  synchronize(backend);
+
+  const Timing& mine = timings.front();
+  const Timing* copy_timing = copied ? &timings[1] : nullptr;
+  set_environment(r, backend);
+  r["iterations"] = mine.samples_us.size();
+  r["warm_up"] = how.warm_up;
+  r["time"] = to_json(mine);
+  r["cost"] = {{"bytes", cost.bytes}, {"operations", cost.operations}};
+  const Roofline roofline =
+      roofline_of(device_info(backend), D::kPipe, cost.bytes, cost.operations, mine, copy_timing);
+  r["rate"] = to_json(roofline);
+  if (!baseline.name.empty()) {
+    set_baseline(r, baseline.name, baseline.algorithm, mine, timings.back());
+  } else if (copy_timing != nullptr) {
+    set_baseline(r, "copy", "", mine, *copy_timing);
+  }
+  write_samples(r, timings);
+
+  Check check = with_damage(first.verify(), first.ledger);
+  for (std::size_t i = 1; i < sets.size() && check.passed; ++i) {
+    check = with_damage(sets[i]->verify(), sets[i]->ledger);
+  }
+  return check.passed ? judge_floors(r, std::move(check)) : check;
+}
+
+/// A whole case. `op` is the implementation under test.
+template <class D, class B, class Op>
+Check run_case(B backend, const Problem& problem, std::uint64_t seed, Op& op, Depth depth,
+               Json& r) {
+  std::vector<std::unique_ptr<D>> sets;
+  sets.push_back(std::make_unique<D>(backend, problem, seed));
+  D& first = *sets.front();
+  first.ledger.poison_outputs(0xa5);
+  first.run(op);
+  synchronize(backend);
+  Check check = with_damage(first.verify(), first.ledger);
+  r["check"] = to_json(check, false);
+  if constexpr (requires { op.plan(backend); }) r["plan"] = op.plan(backend);
+  if (depth == Depth::check_and_time && check.passed) {
+    check = time_case(backend, op, sets, r);
+    r["check"] = to_json(check, true);
+  }
+  return check;
+}
+
+}  // namespace octet::harness

@@ -1,0 +1,209 @@
+// What the harness is for: broken kernels, put in the slot for the implementation, must be
+// reported, each by the check that is meant to find it. Runs on every backend of the build.
+#include <gtest/gtest.h>
+
+#include <concepts>
+#include <string>
+
+#include "harness/operators/dequantize.hpp"
+#include "harness/operators/gemm.hpp"
+#include "harness/operators/quantize.hpp"
+#include "harness/run_case.hpp"
+#include "harness/test_run.hpp"
+
+namespace octet::harness {
+namespace {
+
+Problem small_matrix() {
+  Problem p;
+  p.name = "129x200_pad8";
+  p.m = 129;
+  p.n = 200;
+  p.ld_padding = 8;
+  return p;
+}
+
+Problem small_product() {
+  Problem p = small_matrix();
+  p.k = 288;
+  return p;
+}
+
+/// What run_case says of an implementation on each backend where a device answers.
+template <template <class, class> class D, class T, class Op>
+void expect_verdict(const Problem& problem, Depth depth, std::string_view status,
+                    std::string_view message) {
+  for_each_backend([&]<class B>(B) {
+    if (!available(B{})) {
+      EXPECT_FALSE(options().requires_backend(B::kName)) << "no " << B::kName << " device answers";
+      return;
+    }
+    const B backend = make_backend<B>();
+    const std::uint64_t seed = test_seed();
+    Json record = new_record(B::kName, D<B, T>::kOperator, kDType<T>, problem, seed);
+    set_environment(record, backend);
+    Op op;
+    const Check check = run_case<D<B, T>>(backend, problem, seed, op, depth, record);
+    EXPECT_EQ(check.status, status) << B::kName << ": " << check.message;
+    EXPECT_NE(check.message.find(message), std::string::npos)
+        << B::kName << ": '" << check.message << "' does not say '" << message << "'";
+  });
+}
+
+/// Overwrites one element, as a host store would.
+template <class B, class T>
+void overwrite(B backend, T* element, T value) {
+  if constexpr (std::is_same_v<B, Cpu>) {
+    *element = value;
+  } else {
+    // A fill is captured in graphs where a copy from the host is not.
+    static_assert(std::is_same_v<B, Cuda>);
+    unsigned char byte;
+    std::memcpy(&byte, &value, 1);
+    fill(backend, element, byte, sizeof(T));
+  }
+}
+
+// ---- implementations: the right one, and what goes wrong in practice ----
+
+struct Right {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q_row, Vector<float> row_scale,
+                  Matrix<s8> q_col, Vector<float> col_scale) {
+    quantize_row_col<f16>(backend, x, q_row, row_scale, q_col, col_scale);
+  }
+};
+
+/// Rows get the columns' scale statistic where both exist.
+struct SwappedScales {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q_row, Vector<float> row_scale,
+                  Matrix<s8> q_col, Vector<float> col_scale) {
+    quantize_row_col<f16>(backend, x, q_row, row_scale, q_col, col_scale);
+    copy(backend, row_scale.data, col_scale.data,
+         static_cast<std::size_t>(row_scale.length) * sizeof(float));
+  }
+};
+
+/// The last row of the tensor is never reached.
+struct UnwrittenTail {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    x.rows -= 1;
+    q.rows -= 1;
+    row_scale.length -= 1;
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+  }
+};
+
+/// One row is another row's result.
+struct OneWrongRow {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+    copy(backend, &q(77, 0), &q(76, 0), static_cast<std::size_t>(q.cols));
+  }
+};
+
+struct WritesBeforeItsOutput {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+    overwrite(backend, q.data - 1, s8{3});
+  }
+};
+
+struct WritesIntoThePadding {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+    overwrite(backend, &q(40, 0) + q.cols, s8{3});
+  }
+};
+
+struct ChangesItsInput {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    // Zeroes an element before it is quantized, so that the result fits the changed input.
+    fill(backend, const_cast<f16*>(&x(3, 5)), 0, sizeof(f16));
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+  }
+};
+
+/// Right when it is first called, and never again: a stale flag, a cached result.
+struct WritesOnlyOnce {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
+    if (!done) quantize_rowwise<f16>(backend, x, q, row_scale);
+    done = true;
+  }
+  bool done = false;
+};
+
+/// A slice of K is left out.
+struct DroppedSlice {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Matrix<s32> d) {
+    a.cols -= 32;
+    b.cols -= 32;
+    product(backend, a, b, d);
+  }
+  PlannedGemmS8 product;
+};
+
+/// Scales of rows and columns change places.
+struct TransposedScales {
+  template <class B>
+  void operator()(B backend, Matrix<const s32> acc, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const f16> bias, Matrix<f16> out) {
+    col_scale.length = row_scale.length;
+    acc.cols = out.cols = std::min(acc.cols, row_scale.length);
+    bias.length = 0;
+    acc.rows = out.rows = acc.cols;
+    dequantize<f16>(backend, acc, col_scale, row_scale, bias, out);
+  }
+};
+
+TEST(NegativeControl, RightKernelPasses) {
+  expect_verdict<QuantizeRowCol, f16, Right>(small_matrix(), Depth::check_and_time, "PASSED", "");
+}
+TEST(NegativeControl, SwappedScalesAreReported) {
+  expect_verdict<QuantizeRowCol, f16, SwappedScales>(small_matrix(), Depth::check, "FAILED",
+                                                     "row_scale: ");
+}
+TEST(NegativeControl, UnwrittenTailIsReported) {
+  expect_verdict<QuantizeRowwise, f16, UnwrittenTail>(small_matrix(), Depth::check, "FAILED",
+                                                      "the whole row 128");
+}
+TEST(NegativeControl, OneWrongRowIsReported) {
+  expect_verdict<QuantizeRowwise, f16, OneWrongRow>(small_matrix(), Depth::check, "FAILED",
+                                                    "in rows 77 to 77");
+}
+TEST(NegativeControl, WriteBeforeAnOutputIsReported) {
+  expect_verdict<QuantizeRowwise, f16, WritesBeforeItsOutput>(
+      small_matrix(), Depth::check, "FAILED", "1 bytes before q_row were overwritten");
+}
+TEST(NegativeControl, WriteIntoThePaddingIsReported) {
+  expect_verdict<QuantizeRowwise, f16, WritesIntoThePadding>(
+      small_matrix(), Depth::check, "FAILED", "the padding after row 40 of q_row was overwritten");
+}
+TEST(NegativeControl, ChangedInputIsReported) {
+  expect_verdict<QuantizeRowwise, f16, ChangesItsInput>(small_matrix(), Depth::check, "FAILED",
+                                                        "the input x was changed");
+}
+TEST(NegativeControl, FaultAfterTheFirstCallIsReported) {
+  expect_verdict<QuantizeRowwise, f16, WritesOnlyOnce>(small_matrix(), Depth::check, "PASSED", "");
+  expect_verdict<QuantizeRowwise, f16, WritesOnlyOnce>(small_matrix(), Depth::check_and_time,
+                                                       "FAILED", "elements differ");
+}
+TEST(NegativeControl, DroppedSliceOfKIsReported) {
+  expect_verdict<GemmS8, s8, DroppedSlice>(small_product(), Depth::check, "FAILED",
+                                           "elements differ");
+}
+TEST(NegativeControl, TransposedScalesAreReported) {
+  expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",
+                                                    "elements differ");
+}
+
+}  // namespace
+}  // namespace octet::harness
