@@ -153,6 +153,17 @@ class TableTest(unittest.TestCase):
         row = row_of(table.render([record]), "4k")
         self.assertEqual((row[5], row[7]), (f"{790 / 800:.2f}x", f"{790 / 530:.2f}x"))
 
+    def test_steady_state_shows_time_energy_and_ratio(self):
+        record = make_record()
+        for variant in record["variants"]:
+            us = 1.2 * variant["time"]["median_us"]
+            variant["steady"] = {**make_time(us, state="steady"), "joules": us / 1000}
+        self.assertEqual(
+            row_of(table.render([record]).partition("steady")[2], "4k"),
+            ["4k", "f16", "0.948", "0.948", "0.960", "0.960", "0.99x", "0.636", "0.636", "1.49x"],
+        )  # fmt: skip
+        self.assertNotIn("steady", table.render([make_record()]))
+
     def test_split_adds_up(self):
         text = table.render([make_record(unit_us=10.0)])
         # quantize, weights, product, dequantize, int8, 16-bit, ratio, relative error

@@ -72,6 +72,7 @@ def parser():
             command.add_argument("--head-build", metavar="DIR", type=Path)
         else:
             command.add_argument("--two-builds", action="store_true")
+            command.add_argument("--history", metavar="FILE", type=Path)
         command.add_argument("--cases", metavar="REGEX", type=pattern, default="")
         command.add_argument("--backend", choices=("cpu", "cuda"))
         command.add_argument("--margin", type=fraction(0, 1), default=0.02)

@@ -36,10 +36,16 @@ class Side:
         return {case: program for program, cases in self.cases.items() for case in cases}
 
 
+def clean_environment():
+    """Without what a git hook sets: it would lead git, here and in the builds, to another tree."""
+    return {k: v for k, v in os.environ.items()
+            if k not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")}  # fmt: skip
+
+
 def git(root, *arguments):
     return subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL, errors="replace",
+        stdin=subprocess.DEVNULL, errors="replace", env=clean_environment(),
     )  # fmt: skip
 
 
@@ -91,7 +97,7 @@ def build(side, source, preset, log):
             try:
                 status = subprocess.run(
                     command, cwd=source, stdout=output, stderr=subprocess.STDOUT, check=False,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL, env=clean_environment(),
                 ).returncode  # fmt: skip
             except OSError as error:
                 raise GateError(f"cannot run {command[0]}: {error.strerror}") from None

@@ -43,9 +43,11 @@ class Evidence:
             self.problems.append(f"{case}: {why}")
             return
         if base is None or base["status"] != "PASSED":
-            status = "left no record" if base is None else f"was {base['status']}"
+            ends = "; ".join(pair["ends"]["base"].values())
+            status = (f"was {base['status']}" if base else
+                      f"left no record{f' ({ends})' if ends else ''}")  # fmt: skip
             skipped = "skipped on both" if head["status"] == "SKIPPED" else None
-            self._leave_out(case, skipped or f"base {status} in pair {pair['pair']}")
+            self._leave_out(case, skipped or f"base {status} in pair {pair['pair'] + 1}")
             return
         for name, entry in (("base", base), ("head", head)):
             self.plans[name].setdefault(case, set()).update(entry["plans"].items())

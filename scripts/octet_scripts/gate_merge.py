@@ -20,7 +20,7 @@ from octet_scripts.gate_verdict import EXIT_STATUS, GateError
 ROOT = Path(__file__).resolve().parents[2]
 # What an environment can change about the cases; a pair measured under another is refused.
 VARIABLES = ("OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
-             "OCTET_POLICY", "OCTET_PLANS", "CUDA_VISIBLE_DEVICES")  # fmt: skip
+             "OCTET_POLICY", "OCTET_CACHE", "OCTET_PLANS", "CUDA_VISIBLE_DEVICES")  # fmt: skip
 
 
 class HeadIsBroken(Exception):
@@ -142,7 +142,7 @@ class Measurement:
         self._check_device(pair)
         self.state.append(pair)
         self.measured += 1
-        tell(f"pair {number + 1} of {pairs} ({' '.join(pair['order'])})")
+        tell(f"pair {number + 1} of {max(pairs, self.options.looks[0])} ({' '.join(pair['order'])})")
         return pair
 
     def _busy(self, number):

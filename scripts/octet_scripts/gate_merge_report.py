@@ -1,6 +1,9 @@
 """The merge gate's verdict over all that it found, as a Report."""
 
+import json
 import math
+from datetime import datetime, timezone
+from pathlib import Path
 
 from octet_scripts import gate_thresholds as thresholds
 from octet_scripts.gate_builds import git
@@ -10,7 +13,7 @@ from octet_scripts.gate_report import Report, by_suite
 from octet_scripts.gate_statistics import (
     OPEN, judge_look, median, median_interval, smallest_visible,
 )  # fmt: skip
-from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, worst
+from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, GateError, worst
 from octet_scripts.table import Grid
 
 FOLDER = "tests/thresholds"
@@ -38,7 +41,7 @@ def committed_floors(root, side):
         text = git(root, "show", f"{side.revision}:{path}").stdout
         try:
             found = thresholds.parse(text, f"{path} of {side.name}")
-        except thresholds.GateError as error:
+        except GateError as error:
             raise side.error(str(error)) from None
         floors.update({floor.key: floor for floor in found})
     return floors
@@ -107,19 +110,38 @@ def visibility(run, plan, outcome):
 
 
 def false_alarms(run, plan):
-    """Of an A/A: how often each look failed a series, in both directions."""
-    lines = []
-    values = run.evidence.values
+    """Of an A/A, for each look: [pairs, chances for a false alarm, false alarms]. Either side may
+    be taken for head, so each series gives two chances."""
+    values, rows = run.evidence.values, []
     exchanged = {name: [-r for r in found] for name, found in values.items()}
     for pairs in (p for p in plan.looks if p <= run.evidence.pairs):
-        failed = [len(judge_look(v, pairs, plan).named(FAIL)) for v in (values, exchanged)]
-        beyond = sum(abs(r) > plan.log_margin for v in values.values() for r in v[:pairs])
-        lines.append(
-            f"look at {pairs} pairs: {failed[0]} of {len(values)} series failed, with the sides "
-            f"exchanged {failed[1]}: {100 * sum(failed) / (2 * len(values)):.2f} % false alarms; "
-            f"{100 * beyond / (pairs * len(values)):.1f} % of single pairs lie beyond the margin"
-        )
-    return lines
+        failed = sum(len(judge_look(v, pairs, plan).named(FAIL)) for v in (values, exchanged))
+        rows.append([pairs, 2 * len(values), failed])
+    return rows
+
+
+def add_false_alarms(report, run, plan, history):
+    """Tells the observed rate, of this A/A and of all in the history file, to which it is added."""
+    rows = false_alarms(run, plan)
+    report.paragraphs([
+        f"look at {pairs} pairs: {failed} false alarms in {chances} chances (each series, both "
+        f"sides taken for head): {100 * failed / chances:.2f} %" for pairs, chances, failed in rows
+    ])  # fmt: skip
+    if history is None:
+        return
+    line = {"time_utc": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", "base": run.base.label,
+            "device": run.device, "backend": run.backend, "looks": rows}  # fmt: skip
+    try:
+        if run.measured:  # an answer given again is no new evidence
+            with open(history, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        told = [json.loads(text) for text in Path(history).read_text().splitlines()]
+        rows = [row for entry in told for row in entry["looks"]]
+        chances, failed = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise GateError(f"cannot use {history} as history: {error}") from None
+    report.line(f"all {len(told)} A/A in {history}: {failed} false alarms in {chances} chances: "
+                f"{100 * failed / max(chances, 1):.3f} %")  # fmt: skip
 
 
 def add_notes(report, run):
@@ -173,11 +195,13 @@ def conclude(options, root, base, head, run, plan, outcome, problems):
         changed = lowered_floors(floors, committed_floors(root, head))
         if outcome:
             verdicts, floor_texts = judge_floors(floors, run, options.alpha)
+    else:
+        report.line("Floors were not judged: base or head is a build folder without a commit.")
     report.paragraphs(floor_texts)
     report.names("Floors that head lowers or removes (base's were judged)", changed)
     add_notes(report, run)
     if options.command == "aa" and outcome:
-        report.paragraphs(false_alarms(run, plan))
+        add_false_alarms(report, run, plan, options.history)
 
     if problems:
         verdict, text = FAIL, f"{len(problems)} problems of the head"

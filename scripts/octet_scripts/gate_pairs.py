@@ -30,8 +30,11 @@ def chunks(cases):
 
 def run_program(side, program, cases, records_file, timeout_s):
     """Runs cases in one process, which appends its records. Returns why it ended badly, or None."""
-    environment = dict(os.environ, OCTET_RECORDS=str(records_file))
-    environment.pop("OCTET_REQUIRE", None)  # the gate judges skips by itself
+    # The gate judges skips and floors by itself: base's floors, over all processes together. The
+    # folder of the records holds no thresholds.
+    environment = dict(os.environ, OCTET_RECORDS=str(records_file),
+                       OCTET_THRESHOLDS=str(records_file.parent))  # fmt: skip
+    environment.pop("OCTET_REQUIRE", None)
     bad_end = None
     for chunk in chunks(cases):
         command = [str(side.programs[program]), "--gtest_filter=" + ":".join(chunk)]

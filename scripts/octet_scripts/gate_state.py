@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 class State:
     def __init__(self, folder, asked):
         """Opens or makes the folder. One that belongs to another gate is left as it is."""
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()
         self.file, self.pairs_file = self.folder / "state.json", self.folder / "pairs.jsonl"
         self.records = self.folder / "records"
         asked = json.loads(json.dumps({"schema": SCHEMA_VERSION, **asked}))

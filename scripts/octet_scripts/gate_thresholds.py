@@ -1,8 +1,9 @@
 """Floors: tests/thresholds/DEVICE.json (thresholds.schema.json), and how a figure is held
 against one.
 
-A floor is judged only where the interval's half-width is at most 1 % of the estimate; wider is
-INCONCLUSIVE. It is missed where the interval's upper bound lies under it.
+A floor is missed where the interval's upper bound lies under it, however wide the interval is. It
+is kept only where the interval's half-width is at most 1 % of the estimate; a wider one is
+INCONCLUSIVE. tests/harness/floors.cpp judges a case by itself in the same way.
 """
 
 import json
@@ -17,6 +18,7 @@ SCHEMA_VERSION = 1
 WIDEST_HALF_WIDTH = 0.01
 STATES = ("burst", "steady", "none")
 METRIC = re.compile(r"ratio|roofline_fraction|variant_ratio:[a-z0-9_]+")
+TEST = re.compile(r"[A-Za-z]+/[A-Za-z0-9_]+\.Timing/[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Figure:
 
 def file_name(device):
     """NVIDIA H200 -> NVIDIA_H200.json. A device's name makes no path."""
-    return re.sub(r"[\s/\\]", "_", device) + ".json"
+    return re.sub("[ /]", "_", device) + ".json"
 
 
 def _reject_constant(token):
@@ -80,8 +82,8 @@ def parse(text, where):
         if not isinstance(entry, dict) or set(entry) != {"test", "metric", "floor", "state"}:
             stop(f"{place}: the keys must be test, metric, floor and state")
         value = entry["floor"]
-        if not isinstance(entry["test"], str) or not entry["test"]:
-            stop(f"{place}: test must be a test's full name")
+        if not isinstance(entry["test"], str) or not TEST.fullmatch(entry["test"]):
+            stop(f"{place}: the test is {entry['test']!r}, but must be a Timing case's full name")
         if not isinstance(entry["metric"], str) or not METRIC.fullmatch(entry["metric"]):
             stop(f"{place}: the metric is {entry['metric']!r}, but must be ratio, "
                  "roofline_fraction or variant_ratio:NAME")  # fmt: skip
@@ -112,34 +114,43 @@ def read(folder, device):
     return floors
 
 
+def _figure(estimate, low, high):
+    for value in (estimate, low, high):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError(f"{value!r} is no number")
+    return None if estimate is None else Figure(estimate, low, high)
+
+
 def _ratio(value):
-    estimate = at(value, "estimate")
-    return None if estimate is None else Figure(estimate, value.get("low"), value.get("high"))
+    return _figure(*(at(value, key) for key in ("estimate", "low", "high")))
 
 
 def _roofline(record):
-    """The fraction goes as one over time, so time's lower bound is the fraction's upper."""
-    fraction = at(record, "rate", "roofline_fraction")
-    if fraction is None:
+    """With its own interval, else with time's: a fraction goes as one over time, so time's lower
+    bound is the fraction's upper."""
+    if interval := at(record, "rate", "roofline"):
+        return _ratio(interval)
+    fraction, median_us = at(record, "rate", "roofline_fraction"), at(record, "time", "median_us")
+    if fraction is None or not median_us:
         return None
-    time = at(record, "time") or {}
-    median_us = time.get("median_us")
-    if not median_us:
-        return None
-    low_us, high_us = time.get("low_us") or median_us, time.get("high_us") or median_us
-    return Figure(fraction, fraction * median_us / high_us, fraction * median_us / low_us)
+    low_us = at(record, "time", "low_us") or median_us
+    high_us = at(record, "time", "high_us") or median_us
+    return _figure(fraction, fraction * median_us / high_us, fraction * median_us / low_us)
 
 
 def figures(record):
-    """{(metric, state): Figure} of what a record measured."""
+    """{(metric, state): Figure} of what a record measured. Throws GateError for what is no figure."""
     found = {}
     state = at(record, "time", "state")
-    if state:
-        found["ratio", state] = _ratio(at(record, "ratio"))
-        found["roofline_fraction", state] = _roofline(record)
-    for variant in at(record, "variants") or []:
-        metric = f"variant_ratio:{variant.get('name')}"
-        found[metric, at(variant, "time", "state")] = _ratio(at(variant, "ratio"))
+    try:
+        if state:
+            found["ratio", state] = _ratio(at(record, "ratio"))
+            found["roofline_fraction", state] = _roofline(record)
+        for variant in at(record, "variants") or []:
+            metric = f"variant_ratio:{at(variant, 'name')}"
+            found[metric, at(variant, "time", "state")] = _ratio(at(variant, "ratio"))
+    except (TypeError, ValueError) as error:
+        raise GateError(f"the record of {at(record, 'test')} is malformed: {error}") from None
     return {key: figure for key, figure in found.items() if figure is not None}
 
 
@@ -151,9 +162,9 @@ def judge(floor, figure):
         return INCONCLUSIVE, "no interval: too few samples"
     if not figure.estimate > 0:
         return FAIL, f"the estimate is {figure.estimate}"
+    if figure.high < floor.value:
+        return FAIL, f"{100 * (1 - figure.high / floor.value):.2f} % under the floor"
     half_width = (figure.high - figure.low) / 2 / figure.estimate
     if half_width > WIDEST_HALF_WIDTH:
         return INCONCLUSIVE, f"+/- {100 * half_width:.1f} % is too wide"
-    if figure.high < floor.value:
-        return FAIL, f"{100 * (1 - figure.high / floor.value):.2f} % under the floor"
     return PASS, ""

@@ -168,6 +168,31 @@ def summary(steps):
     return Grid(columns, [list(row) for row in zip(*cells)])
 
 
+def steady(steps):
+    """Time and energy of a step once the card is at its power cap; None where it was not taken."""
+    columns = [("steady", "<"), ("dtype", "<")]
+    for heading in ("16-bit", "int8", "int8 kept"):
+        columns += [(f"{heading} ms", ">"), ("joules", ">")]
+        columns += [("ratio", ">")] if heading != "16-bit" else []
+    rows = []
+    for step in steps:
+        taken = {name: at(v, "steady") for name, v in step.variants.items() if at(v, "steady")}
+        native = min(
+            (taken[name] for name in NATIVE if name in taken),
+            key=lambda time: time["median_us"],
+            default=None,
+        )
+        if native is None:
+            continue
+        row = [step.size, step.dtype]
+        for time in (native, taken.get("int8_every_step"), taken.get("int8_kept")):
+            us = at(time, "median_us")
+            row += [number(None if us is None else us * 1e-3, 3), number(at(time, "joules"), 3)]
+            row += [ratio_text(quotient(native["median_us"], us))] if time is not native else []
+        rows.append(row)
+    return Grid(columns, rows) if rows else None
+
+
 def split(step):
     """One row for each product, and their sum."""
     rows = []
@@ -243,9 +268,9 @@ def legend(steps):
 
 
 SPLIT_LEGEND = [
-    "Each stage alone, in us. quantize: activations and gradients, charged to the first product that",
-    "reads them; weights: likewise, and nothing when they are kept. rel error: relative Frobenius",
-    "error of the int8 step's result against the 16-bit step's.",
+    "Each stage where it stands in the step, in us. quantize: activations and gradients, charged to",
+    "the first product that reads them; weights: likewise, and nothing when they are kept. rel error:",
+    "relative Frobenius error of the int8 step's result against the 16-bit step's.",
 ]
 
 
@@ -266,6 +291,7 @@ def render(recorded, markdown=False):
         what, facts = heading(group)
         verdicts = [line for step in group for line in step.verdict_lines()]
         grids = [split(step) for step in group if at(step.record, "stages")]
+        grids = [grid for grid in (steady(group), *grids) if grid]
         if markdown:
             lines += [f"**{what}** ({facts})", "", *summary(group).markdown(), ""]
             lines += [line for text in verdicts for line in (text, "")]
