@@ -6,6 +6,15 @@
 #include <stdexcept>
 #include <string_view>
 
+namespace octet {
+
+std::string to_text(const GemmProblem& p) {
+  return fmt::format("{} x {} x {} of {} (lda {}, ldb {}, ldd {}, transposed {} {})", p.m, p.n, p.k,
+                     name(p.operand), p.lda, p.ldb, p.ldd, p.a_transposed, p.b_transposed);
+}
+
+}  // namespace octet
+
 namespace octet::preconditions {
 namespace {
 
@@ -159,11 +168,8 @@ template GemmProblem gemm(const Operand<bf16>&, const Operand<bf16>&, const Matr
 
 void same_problem(const GemmProblem& planned, const GemmProblem& asked) {
   if (planned == asked) return;
-  const auto text = [](const GemmProblem& p) {
-    return fmt::format("{} x {} x {} of {} (lda {}, ldb {}, ldd {}, transposed {} {})", p.m, p.n,
-                       p.k, name(p.operand), p.lda, p.ldb, p.ldd, p.a_transposed, p.b_transposed);
-  };
-  reject("gemm", "the plan was made for {}, but the operands pose {}", text(planned), text(asked));
+  reject("gemm", "the plan was made for {}, but the operands pose {}", to_text(planned),
+         to_text(asked));
 }
 
 }  // namespace octet::preconditions

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -59,11 +60,18 @@ struct GemmWorkspaceState;  // defined in the backend's library
 template <class B>
 struct GemmPlanState;
 
+/// A problem as a text, the same for equal problems alone.
+std::string to_text(const GemmProblem& problem);
+
 /// What products on one stream share: on CUDA a cuBLASLt handle and 32 MiB of device memory, on the
 /// CPU panels for its BLAS. It remembers the plan of each problem. Used by one thread at a time.
 template <class B>
 struct GemmWorkspace {
   std::shared_ptr<GemmWorkspaceState<B>> state;
+  /// Choices of earlier plans, by the text of their problem: taken as they are instead of timing
+  /// candidates, so that two runs to be compared run the same algorithms. One that this device or
+  /// library does not take is passed over.
+  std::map<std::string, std::string> pinned{};
 };
 GemmWorkspace<Cpu> make_gemm_workspace(Cpu);
 GemmWorkspace<Cuda> make_gemm_workspace(Cuda);
@@ -73,6 +81,7 @@ template <class B>
 struct GemmPlan {
   GemmProblem problem;
   std::string algorithm;  // which one was chosen among how many, for people and records
+  std::string choice;     // the same for GemmWorkspace::pinned; empty where nothing was chosen
   std::shared_ptr<GemmPlanState<B>> state;
 };
 

@@ -158,7 +158,7 @@ GemmPlan<Cpu> make_plan(GemmWorkspace<Cpu>& workspace, const GemmProblem& proble
   return {problem,
           fmt::format("openblas {} sgemm, {} threads, tiles of {} x {}, K chunks of {}",
                       openblas_get_corename(), openblas_get_num_threads(), tile.m, tile.n, tile.k),
-          std::make_shared<GemmPlanState<Cpu>>(GemmPlanState<Cpu>{workspace.state})};
+          /*choice=*/"", std::make_shared<GemmPlanState<Cpu>>(GemmPlanState<Cpu>{workspace.state})};
 }
 
 template <class T, class D>

@@ -5,9 +5,9 @@
 // transpose, hence a row-major operand B needs the transpose flag and a row-major operand A none.
 //
 // A plan takes what the library's heuristic proposes, times each proposal on the caller's operands
-// in interleaved rounds, and keeps the one with the lowest median. Int8 problems that cuBLASLt does
-// not take (extents, leading dimensions or addresses that are not multiples of 4, or no proposal)
-// go to gemm_s8_mma. K of 0 zeroes D.
+// in interleaved rounds, and keeps the one with the lowest median, unless the workspace pins one.
+// Int8 problems that cuBLASLt does not take (extents, leading dimensions or addresses that are not
+// multiples of 4, or no proposal) go to gemm_s8_mma. K of 0 zeroes D.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
@@ -17,6 +17,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -247,8 +248,9 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Workspace& workspace,
   };
   const auto [a, b, d] = p.alignments(256);
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kWorkspaceBytes));
-  // Split-K that adds its parts in the output's type rounds each of them to 16 bits, and in an order
-  // of its own; the contract is f32 accumulation and one rounding. Integers are exact either way.
+  // Split-K that adds its parts in the output's type rounds each of them to 16 bits, and in an
+  // order of its own; the contract is f32 accumulation and one rounding. Integers are exact either
+  // way.
   if (matmul.problem.operand != DType::s8) {
     set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
         static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -281,11 +283,11 @@ T config(const cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t 
 }
 
 /// The enumerators' values; cublasLt.h has their names.
-std::string describe(const cublasLtMatmulAlgo_t& algo, std::size_t candidates) {
+std::string describe(const cublasLtMatmulAlgo_t& algo, const std::string& how) {
   const std::size_t version = cublasLtGetVersion();
   return fmt::format(
       "cublasLt {}.{} algo {} tile {} stages {} cluster {} inner {} split-k {} reduction {} "
-      "swizzle {} custom {} (best of {})",
+      "swizzle {} custom {} ({})",
       version / 10000, version / 100 % 100, config<std::int32_t>(algo, CUBLASLT_ALGO_CONFIG_ID),
       config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_TILE_ID),
       config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_STAGES_ID),
@@ -294,7 +296,7 @@ std::string describe(const cublasLtMatmulAlgo_t& algo, std::size_t candidates) {
       config<std::int32_t>(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
       config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME),
       config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING),
-      config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION), candidates);
+      config<std::uint32_t>(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION), how);
 }
 
 /// What the algorithm says it needs, and not less than the vectors that it was promised.
@@ -374,13 +376,16 @@ bool choose(const Workspace& workspace, Matmul& matmul, const Pointers& p) {
                         [](const auto& x, const auto& y) { return x.median_us() < y.median_us(); });
   matmul.algo = best.proposal.algo;
   matmul.workspace_bytes = best.proposal.workspaceSize;
-  matmul.algorithm = describe(matmul.algo, candidates.size());
+  matmul.algorithm = describe(matmul.algo, fmt::format("best of {}", candidates.size()));
+  return true;
+}
+
+void set_required_alignments(Matmul& matmul, const Pointers& p) {
   const auto [a, b, d] = p.alignments(256);
   matmul.required_alignments = {
       required_alignment(matmul.algo, CUBLASLT_ALGO_CAP_MIN_ALIGNMENT_B_BYTES, a),
       required_alignment(matmul.algo, CUBLASLT_ALGO_CAP_MIN_ALIGNMENT_A_BYTES, b),
       required_alignment(matmul.algo, CUBLASLT_ALGO_CAP_MIN_ALIGNMENT_D_BYTES, d)};
-  return true;
 }
 
 /// Why cuBLASLt cannot take an int8 problem; empty when it can.
@@ -395,8 +400,33 @@ std::string s8_obstacle(const GemmProblem& q, const Pointers& p) {
   return {};
 }
 
+/// An algorithm as a text: the words of the opaque struct, then its workspace.
+std::string encode(const Matmul& matmul) {
+  std::string text;
+  for (const std::uint64_t word : matmul.algo.data) text += fmt::format("{:x} ", word);
+  return text + fmt::format("{:x}", matmul.workspace_bytes);
+}
+
+/// Takes a choice that an earlier plan made; false where this library does not take it.
+bool choose_pinned(const Workspace& workspace, Matmul& matmul, const std::string& choice) {
+  std::istringstream words(choice);
+  words >> std::hex;
+  for (std::uint64_t& word : matmul.algo.data) words >> word;
+  words >> matmul.workspace_bytes;
+  cublasLtMatmulHeuristicResult_t result{};
+  if (!words || matmul.workspace_bytes > static_cast<std::size_t>(kWorkspaceBytes) ||
+      cublasLtMatmulAlgoCheck(workspace.handle.get(), matmul.operation.get(), matmul.b.get(),
+                              matmul.a.get(), matmul.d.get(), matmul.d.get(), &matmul.algo,
+                              &result) != CUBLAS_STATUS_SUCCESS ||
+      result.workspaceSize > matmul.workspace_bytes) {
+    return false;
+  }
+  matmul.algorithm = describe(matmul.algo, "pinned");
+  return true;
+}
+
 std::shared_ptr<const Matmul> make_matmul(const Workspace& workspace, const GemmProblem& problem,
-                                          const Pointers& p) {
+                                          const Pointers& p, const std::string* pinned) {
   auto matmul = std::make_shared<Matmul>();
   matmul->problem = problem;
   matmul->planned_alignments = p.alignments(kVector);
@@ -408,7 +438,9 @@ std::shared_ptr<const Matmul> make_matmul(const Workspace& workspace, const Gemm
   if (problem.operand == DType::s8) obstacle = s8_obstacle(problem, p);
   if (obstacle.empty()) {
     describe(*matmul);
-    if (choose(workspace, *matmul, p)) {
+    if ((pinned != nullptr && choose_pinned(workspace, *matmul, *pinned)) ||
+        choose(workspace, *matmul, p)) {
+      set_required_alignments(*matmul, p);
       matmul->kernel = Kernel::cublaslt;
       return matmul;
     }
@@ -436,9 +468,13 @@ GemmPlan<Cuda> plan(GemmWorkspace<Cuda>& workspace, const GemmProblem& problem, 
            known->fits(p);
   });
   if (found == plans.end()) {
-    found = plans.insert(plans.end(), make_matmul(*workspace.state, problem, p));
+    const auto pin = workspace.pinned.find(to_text(problem));
+    found = plans.insert(plans.end(),
+                         make_matmul(*workspace.state, problem, p,
+                                     pin == workspace.pinned.end() ? nullptr : &pin->second));
   }
   return {problem, (*found)->algorithm,
+          (*found)->kernel == Kernel::cublaslt ? encode(**found) : std::string(),
           std::make_shared<GemmPlanState<Cuda>>(GemmPlanState<Cuda>{workspace.state, *found})};
 }
 

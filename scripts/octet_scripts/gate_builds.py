@@ -1,4 +1,4 @@
-"""The two builds that a merge gate compares: revisions, worktrees, test programs and their cases."""
+"""The two builds that a merge gate compares: revisions, worktrees, programs and their cases."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ class Side:
     revision: str = None  # full commit; None where a build folder was given
     build: Path = None
     programs: dict = field(default_factory=dict)  # name -> path
-    cases: dict = field(default_factory=dict)  # program -> Timing cases, in the order in which they run
+    cases: dict = field(default_factory=dict)  # program -> Timing cases in their order
 
     @property
     def error(self):
@@ -53,7 +53,8 @@ def resolve(root, revision, name):
     """The full commit that a revision names."""
     if revision.startswith("-") or not revision.strip():
         raise GateError(f"--{name} is '{revision}', which is no revision")
-    result = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    result = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options",
+                 f"{revision}^{{commit}}")  # fmt: skip
     if result.returncode != 0:
         raise GateError(f"--{name} '{revision}' does not name a commit of {root}")
     return result.stdout.strip()

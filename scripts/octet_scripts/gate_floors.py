@@ -91,18 +91,17 @@ def judge(found, folder, partial=False):
     broken = [r for r in found if r["status"] not in ("PASSED", "SKIPPED")]
     verdicts += [FAIL] * len(broken)
 
-    report.line(f"{len(found)} records of {len(by_test)} cases on {', '.join(devices) or 'no device'}")
+    on = ", ".join(devices) or "no device"
+    report.line(f"{len(found)} records of {len(by_test)} cases on {on}")
     if rows:
         order = (FAIL, INCONCLUSIVE, PASS)
         rows.sort(key=lambda row: order.index(row[0]))
         columns = [("case", "<"), ("metric", "<"), ("floor", ">"), ("found", ">"),
                    ("interval", ">"), ("verdict", "<")]  # fmt: skip
-        short = {floor.test: floor.test for _, floor, _, _ in rows}
         cells = [
-            [short[floor.test], short_metric(floor), f"{floor.value:.3f}", *figure_cells(figure),
-             verdict]
+            [floor.test, short_metric(floor), f"{floor.value:.3f}", *figure_cells(figure), verdict]
             for verdict, floor, _, figure in rows
-        ]  # fmt: skip
+        ]
         report.grid(Grid(columns, cells))
         report.paragraphs(
             [f"{verdict}: {floor.name}: {why}" for verdict, floor, why, _ in rows if why]
@@ -112,7 +111,7 @@ def judge(found, folder, partial=False):
          for r in broken]
     )  # fmt: skip
     for device in without_file:
-        report.paragraphs([f"No floors for {device}: {thresholds.file_name(device)} does not exist."])
+        report.line(f"No floors for {device}: {thresholds.file_name(device)} does not exist.")
     skipped = sorted(t for t, rs in by_test.items() if any(r["status"] == "SKIPPED" for r in rs))
     floored = {floor.test for floor in floors}
     bare = sorted(t for t, rs in by_test.items()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from octet_scripts.gate_verdict import GateError
@@ -45,21 +46,35 @@ def lock(wait=True):
         os.close(descriptor)
 
 
+LINGER_S = 0.2  # a process that has just ended may still be listed
+
+
 def foreign_gpu_processes(uuid=None):
-    """Ids of processes that compute on the GPU (on any, while its uuid is unknown); none where
-    nvidia-smi does not say."""
+    """Ids of processes that compute on the GPU while none of the gate's own runs; none where
+    nvidia-smi does not say. While the uuid is unknown: on the first visible GPU."""
+    found = _gpu_processes(uuid)
+    if found:
+        time.sleep(LINGER_S)
+        found &= _gpu_processes(uuid)
+    return sorted(found)
+
+
+def _gpu_processes(uuid):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+    which = uuid if str(uuid or "").startswith("GPU-") else visible
     try:
         result = subprocess.run(
-            ["nvidia-smi", "--query-compute-apps=pid,gpu_uuid", "--format=csv,noheader"],
+            ["nvidia-smi", "-i", which, "--query-compute-apps=pid,gpu_uuid",
+             "--format=csv,noheader"],
             capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
-        return []
+        return set()
     if result.returncode != 0:
-        return []
+        return set()
     found = set()
     for line in result.stdout.splitlines():
         pid, _, gpu = (part.strip() for part in line.partition(","))
         if pid.isdigit() and (not str(uuid or "").startswith("GPU-") or gpu == uuid):
             found.add(int(pid))
-    return sorted(found)
+    return found

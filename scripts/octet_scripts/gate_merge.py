@@ -100,7 +100,7 @@ class Measurement:
         self.head_cases = head_cases
         self.evidence = Evidence(self.common, head_cases)
         self.stored = state.pairs()
-        self.device = None
+        self.device = state.content.get("device")
         self.measured = 0
 
     def check_new_cases(self):
@@ -117,8 +117,8 @@ class Measurement:
             self.state.pin("new_cases", {c: [e["status"], e["reason"]] for c, e in found.items()})
         found = self.state.content["new_cases"]
         problems = [f"{c}: new, left no record" for c in self.new if c not in found]
-        return problems + [f"{case}: new, {status}: {reason}"
-                           for case, (status, reason) in found.items() if status in BAD]  # fmt: skip
+        return problems + [f"{case}: new, {status}: {why}"
+                           for case, (status, why) in found.items() if status in BAD]  # fmt: skip
 
     def measure(self, pairs):
         """Goes on until there are so many pairs; {series: values}."""
@@ -142,7 +142,8 @@ class Measurement:
         self._check_device(pair)
         self.state.append(pair)
         self.measured += 1
-        tell(f"pair {number + 1} of {max(pairs, self.options.looks[0])} ({' '.join(pair['order'])})")
+        until = max(pairs, self.options.looks[0])
+        tell(f"pair {number + 1} of {until} ({' '.join(pair['order'])})")
         return pair
 
     def _busy(self, number):
@@ -174,18 +175,24 @@ def compare(options, state, base, head):
         raise GateError(f"base has no {backend} Timing case that matches '{options.cases}'")
     run = Measurement(options, state, base, head, backend)
     problems = [f"{case}: missing on head, present on base" for case in run.vanished]
-    problems += run.check_new_cases() if not problems else []
     outcome, plan = None, None
     if not problems:
+        # One set of choices for both sides, so that a tuner that flips is no change of the kernels:
+        # base runs first and chooses, later processes find its choices in the file.
+        plans = os.environ.get("OCTET_PLANS") or state.folder / "plans"
+        os.environ["OCTET_PLANS"] = os.path.abspath(plans)
         tell(f"{len(run.common)} cases on {backend}: {base.label} against {head.label}, looks at "
              f"{', '.join(map(str, options.looks))} pairs; state: {state.folder}")  # fmt: skip
         try:
             series = len(run.measure(1))
+            problems = run.check_new_cases()
+            if problems:
+                raise HeadIsBroken
             plan = Plan(max(series, len(run.common)), options.margin, options.alpha,
                         tuple(options.looks))  # fmt: skip
             outcome = conduct(plan, run.measure, reporting.tell_look(plan))
         except HeadIsBroken:
-            problems = run.evidence.problems
+            problems = problems or run.evidence.problems
     return reporting.conclude(options, ROOT, base, head, run, plan, outcome, problems)
 
 

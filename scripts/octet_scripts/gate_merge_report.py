@@ -225,6 +225,6 @@ def ending(run, plan, outcome, verdict, floor_verdicts):
         parts.append(f"{len(still_open)} of {count} series undecided after {outcome.pairs} pairs; "
                      + visibility(run, plan, outcome))  # fmt: skip
     if floor_verdicts:
-        parts.append(", ".join(f"{floor_verdicts.count(v)} floors {v}"
-                               for v in (PASS, FAIL, INCONCLUSIVE) if v in floor_verdicts))  # fmt: skip
+        told = [v for v in (PASS, FAIL, INCONCLUSIVE) if v in floor_verdicts]
+        parts.append(", ".join(f"{floor_verdicts.count(v)} floors {v}" for v in told))
     return "; ".join(parts)

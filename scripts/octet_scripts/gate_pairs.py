@@ -34,7 +34,8 @@ def run_program(side, program, cases, records_file, timeout_s):
     # folder of the records holds no thresholds.
     environment = dict(os.environ, OCTET_RECORDS=str(records_file),
                        OCTET_THRESHOLDS=str(records_file.parent))  # fmt: skip
-    environment.pop("OCTET_REQUIRE", None)
+    for name in ("OCTET_REQUIRE", "OCTET_PROFILE"):
+        environment.pop(name, None)
     bad_end = None
     for chunk in chunks(cases):
         command = [str(side.programs[program]), "--gtest_filter=" + ":".join(chunk)]
@@ -91,7 +92,7 @@ def reduce_case(case_records):
 
 
 def read_cases(path, cases):
-    """({case: what is kept}, device) of a process's records; a line that is none counts as missing."""
+    """({case: what is kept}, device) of a process's records; a line that is none is missing."""
     by_case, device = {}, None
     for record in records.read(path)[0] if path.exists() else []:
         if record.get("test") in cases:
@@ -101,9 +102,15 @@ def read_cases(path, cases):
     return {case: reduce_case(found) for case, found in by_case.items()}, device
 
 
+def remove_records(path):
+    """Of a run that was interrupted."""
+    for leftover in path.parent.glob(path.name + "*"):
+        leftover.unlink()
+
+
 def run_side(side, cases_by_program, path, timeout_s):
     """One side alone: ({case: what is kept}, {program: bad end})."""
-    path.unlink(missing_ok=True)  # of a run that was interrupted
+    remove_records(path)
     ends = {program: run_program(side, program, cases, path, timeout_s)
             for program, cases in cases_by_program.items()}  # fmt: skip
     wanted = {case for cases in cases_by_program.values() for case in cases}
@@ -116,7 +123,7 @@ def run_pair(number, base, head, groups, folder, timeout_s):
     order = (base, head) if number % 2 == 0 else (head, base)
     paths = {side.name: folder / f"{number:04d}-{side.name}.jsonl" for side in order}
     for path in paths.values():
-        path.unlink(missing_ok=True)  # of a pair that was interrupted
+        remove_records(path)
     ends = {side.name: {} for side in order}
     for (base_program, head_program), cases in groups:
         for side in order:

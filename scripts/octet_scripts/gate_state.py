@@ -1,8 +1,9 @@
 """The state folder of a merge gate: what it was asked, and every pair that it measured.
 
-  state.json    what the gate was asked and what it found before the first pair; compared on resuming
+  state.json    what the gate was asked, and what it found and must find again on resuming
   pairs.jsonl   one line for each pair, appended with one write
   records/      the records of each process
+  plans         the algorithms that base chose and both sides take (OCTET_PLANS)
 """
 
 import json
@@ -87,7 +88,6 @@ class State:
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line  # ends what a killed run left
             os.write(descriptor, line)
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -88,7 +88,8 @@ def parse(text, where):
             stop(f"{place}: the metric is {entry['metric']!r}, but must be ratio, "
                  "roofline_fraction or variant_ratio:NAME")  # fmt: skip
         if entry["state"] not in STATES:
-            stop(f"{place}: the state is {entry['state']!r}, but must be one of {', '.join(STATES)}")
+            stop(f"{place}: the state is {entry['state']!r}, but must be one of "
+                 f"{', '.join(STATES)}")  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             stop(f"{place}: the floor is {value!r}, but must be a number above 0")
         floor = Floor(device, entry["test"], entry["metric"], entry["state"], float(value))
@@ -139,7 +140,7 @@ def _roofline(record):
 
 
 def figures(record):
-    """{(metric, state): Figure} of what a record measured. Throws GateError for what is no figure."""
+    """{(metric, state): Figure} of what a record measured. GateError for what is no figure."""
     found = {}
     state = at(record, "time", "state")
     try:

@@ -64,6 +64,7 @@ Json floors_of(const std::string& device) {
 Check judge_floors(Json& record, Check check) {
   for (const Json& floor : floors_of(record["device"]["name"])) {
     if (floor.value("test", "") != record["test"]) continue;
+    if (floor.value("state", "") != record["time"]["state"]) continue;
     const std::string metric = floor.value("metric", "");
     const double least = floor.value("floor", 0.0);
     const std::optional<Interval> value = metric_of(record, metric);

@@ -1,7 +1,8 @@
 // Floors: what a case must reach on a device, data in tests/thresholds/DEVICE.json.
 //
 //   {"schema": 1, "device": "NVIDIA H200", "floors": [
-//     {"test": "Cuda/QuantizeRowwise_f16.Timing/4k_12288x4096", "metric": "ratio", "floor": 0.95}]}
+//     {"test": "Cuda/QuantizeRowwise_f16.Timing/4k_12288x4096", "metric": "ratio", "floor": 0.95,
+//      "state": "burst"}]}
 //
 // A metric is "ratio" (baseline time / time), "roofline_fraction", or "variant_ratio:NAME" of a
 // step. A case fails when the upper bound of its interval lies under its floor; an interval whose

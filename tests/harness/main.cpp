@@ -6,6 +6,7 @@
 #include <exception>
 #include <string_view>
 
+#include "harness/gpu_resources.hpp"
 #include "harness/options.hpp"
 #include "harness/record.hpp"
 #include "octet/config.hpp"
@@ -22,6 +23,7 @@ void print_available(octet::TypeList<Bs...>) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   try {
+    octet::harness::honour_resource_allocation();
     if (argc == 2 && std::string_view(argv[1]) == "--available") {
       print_available(octet::Backends{});
       return 0;

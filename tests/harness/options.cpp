@@ -60,6 +60,8 @@ Options read() {
   }
   if (const auto text = variable("OCTET_CACHE")) o.cache = cache_mode_from_name(*text);
   o.thresholds = variable("OCTET_THRESHOLDS").value_or(OCTET_THRESHOLDS_DIRECTORY);
+  o.plans = variable("OCTET_PLANS");
+  o.profile = variable("OCTET_PROFILE").has_value();
   if (const auto text = variable("OCTET_POLICY")) {
     const std::vector<std::string> passes = list(*text);
     const bool known = passes.size() == 3 && std::ranges::all_of(passes, [](const auto& p) {

@@ -9,6 +9,8 @@
 //   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
 //   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
 //   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
+//   OCTET_PLANS=FILE       choices of algorithms, taken from the file and added to it
+//   OCTET_PROFILE=1        timing cases run once inside a profiler range instead of being timed
 #pragma once
 
 #include <cstdint>
@@ -31,6 +33,8 @@ struct Options {
   Policy policy;
   CacheMode cache = CacheMode::rotate;
   std::string thresholds;
+  std::optional<std::string> plans;
+  bool profile = false;
 
   bool requires_backend(std::string_view backend) const;
 };

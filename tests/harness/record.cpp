@@ -1,17 +1,14 @@
 #include "harness/record.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
-#include <stdexcept>
 
+#include "harness/line_file.hpp"
 #include "harness/options.hpp"
 
 namespace octet::harness {
@@ -23,31 +20,6 @@ Json or_null(const std::optional<T>& value) {
 }
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Json(nullptr); }
-
-class File {
- public:
-  explicit File(const std::string& path)
-      : descriptor_(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) fail(path);
-  }
-  ~File() { close(descriptor_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  void append(const std::string& path, const std::string& line) const {
-    errno = ENOSPC;  // what a short write means
-    if (::write(descriptor_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-      fail(path);
-    }
-  }
-
- private:
-  [[noreturn]] static void fail(const std::string& path) {
-    throw std::runtime_error(
-        fmt::format("records: {} cannot be written: {}", path, std::strerror(errno)));
-  }
-  int descriptor_;
-};
 
 /// This program with the options that it was given, so that a case can be run again as it was.
 std::string this_command() {
@@ -215,8 +187,7 @@ void write_samples(Json& record, std::span<const Timing> timings) {
   for (const Timing& t : timings) {
     line["contenders"].push_back({{"samples_us", t.samples_us}, {"clock_mhz", t.clock_mhz}});
   }
-  const File file(path);
-  file.append(path, line.dump() + "\n");
+  append_line(path, line.dump());
   record["samples_file"] = path.substr(path.find_last_of('/') + 1);
 }
 
@@ -236,13 +207,11 @@ Json to_json(Policy policy) {
 std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
 
 void require_writable_records() {
-  if (options().records) File file(*options().records);
+  if (options().records) require_appendable(*options().records);
 }
 
 void write(const Json& record) {
-  if (!options().records) return;
-  const File file(*options().records);
-  file.append(*options().records, record.dump() + "\n");
+  if (options().records) append_line(*options().records, record.dump());
 }
 
 }  // namespace octet::harness

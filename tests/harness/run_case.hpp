@@ -29,10 +29,15 @@ namespace octet::harness {
 
 enum class Depth { check, check_and_time };
 
-/// How a case is timed unless options() says otherwise: a CPU call can take seconds.
+/// How a case is timed unless options() says otherwise: a CPU call can take seconds, and problems
+/// that are no model's are timed for what the launches leave behind.
 template <class B>
-TimingOptions timing_options(std::uint64_t seed) {
+TimingOptions timing_options(const Problem& problem, std::uint64_t seed) {
   TimingOptions o;
+  if (problem.size.empty()) {
+    o.samples = 3;
+    o.exact = true;
+  }
   if constexpr (std::is_same_v<B, Cpu>) {
     o.samples = 3;
     o.warm_up = 0;
@@ -98,7 +103,7 @@ inline Check with_damage(Check check, const Ledger& ledger) {
 template <class D, class B, class Op>
 Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& r) {
   D& first = *sets.front();
-  const TimingOptions how = timing_options<B>(first.seed);
+  const TimingOptions how = timing_options<B>(first.problem, first.seed);
   const int count = operand_sets(backend, first.ledger.bytes(), how.mode);
   while (static_cast<int>(sets.size()) < count) {
     sets.push_back(std::make_unique<D>(backend, first.problem, first.seed + sets.size()));
@@ -164,7 +169,10 @@ Check run_case(B backend, const Problem& problem, std::uint64_t seed, Op& op, De
   Check check = with_damage(first.verify(), first.ledger);
   r["check"] = to_json(check, false);
   if constexpr (requires { op.plan(backend); }) r["plan"] = op.plan(backend);
-  if (depth == Depth::check_and_time && check.passed) {
+  if (depth == Depth::check_and_time && check.passed && options().profile) {
+    const std::string test = r["test"];
+    profile(backend, test.c_str(), [&] { first.run(op); });
+  } else if (depth == Depth::check_and_time && check.passed) {
     check = time_case(backend, op, sets, r);
     r["check"] = to_json(check, true);
   }

@@ -19,6 +19,7 @@
 
 #include "harness/check.hpp"
 #include "harness/parallel.hpp"
+#include "harness/plans.hpp"
 #include "harness/quantized_product.hpp"
 #include "harness/run_case.hpp"
 #include "harness/verify.hpp"
@@ -95,7 +96,7 @@ class StepCase {
       : backend_(backend), problem_(problem), policy_(policy), seed_(seed) {
     require_memory(timed);
     allocate_inputs();
-    gemm_workspace_ = make_gemm_workspace(backend);
+    gemm_workspace_ = make_pinned_workspace(backend);
     native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(), inputs());
     int8_.emplace(backend, gemm_workspace_, problem.layer, policy, inputs());
   }
@@ -121,6 +122,9 @@ class StepCase {
   Check time(Json& record) {
     if constexpr (std::is_same_v<B, Cpu>) {
       record_cpu_time(record);
+      return {};
+    } else if (options().profile) {
+      profile(backend_, "training_step", [this] { (*int8_)->run(WeightMode::every_step); });
       return {};
     } else {
       return time_on_device(record);
@@ -217,6 +221,16 @@ class StepCase {
         stage.work);
   }
 
+  void keep_plan(const Stage<B, T>& stage) const {
+    std::visit(
+        [this](const auto& work) {
+          if constexpr (requires { work.plan; }) {
+            if (work.plan) keep_choice(backend_, *work.plan);
+          }
+        },
+        stage.work);
+  }
+
   Json stage_record(const Stage<B, T>& stage, std::string_view variant, double median_us) const {
     return {{"variant", variant},
             {"product", name(stage.product)},
@@ -246,6 +260,7 @@ class StepCase {
         call();
         synchronize(backend_);
       }
+      keep_plan(stage);
       check =
           merge({check, std::visit([this](const auto& work) { return verify(work); }, stage.work)});
     }
@@ -384,7 +399,7 @@ class StepCase {
 
   Check time_on_device(Json& record) {
     make_transposed_copies();
-    const TimingOptions how = timing_options<B>(seed_);
+    const TimingOptions how = timing_options<B>(problem_, seed_);
     const auto contender = [](GuardedStep<B, T>& step, WeightMode mode) {
       return Contender{{[&step, mode] { step->run(mode); }}};
     };
@@ -421,12 +436,14 @@ class StepCase {
     set_step_time(record, timings[2], static_cast<int>(timings[2].samples_us.size()), how.warm_up);
     write_samples(record, timings);
 
-    progress("timing", "steps in the steady state");
-    const std::vector<Timing> steady = measure_steady(backend_, contenders);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      record["variants"][i]["steady"] = to_json(steady[i]);
+    if (!problem_.size.empty()) {
+      progress("timing", "steps in the steady state");
+      const std::vector<Timing> steady = measure_steady(backend_, contenders);
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        record["variants"][i]["steady"] = to_json(steady[i]);
+      }
+      check = merge({check, same_results("after the steady state")});
     }
-    check = merge({check, same_results("after the steady state")});
 
     progress("timing", "stages");
     time_stages(*native_, "native", how, record);

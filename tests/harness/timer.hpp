@@ -92,6 +92,11 @@ std::vector<Timing> measure_sequence(Cpu, std::span<const std::function<void()>>
 std::vector<Timing> measure_sequence(Cuda, std::span<const std::function<void()>> stages,
                                      const TimingOptions&);
 
+/// Runs `call` inside a profiler range of this name: ncu --profile-from-start off, or an NVTX
+/// filter.
+void profile(Cpu, const char* range, const std::function<void()>& call);
+void profile(Cuda, const char* range, const std::function<void()>& call);
+
 /// Rounds of samples in random order until the options are met. `sample(c)` takes one of contender
 /// c and appends it to timings[c].
 void sample_in_rounds(std::span<Timing> timings, const TimingOptions& options,

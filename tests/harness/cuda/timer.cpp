@@ -1,8 +1,10 @@
 // Timing of CUDA work: see harness/timer.hpp.
 #include "harness/timer.hpp"
 
+#include <cuda_profiler_api.h>
 #include <cuda_runtime.h>
 #include <fmt/format.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include <algorithm>
 #include <chrono>
@@ -224,6 +226,16 @@ std::vector<Timing> measure_sequence(Cuda backend, std::span<const std::function
     idle(kIdleRatio * events.back().us_since(events.front()));
   }
   return timings;
+}
+
+void profile(Cuda backend, const char* range, const std::function<void()>& call) {
+  synchronize(backend);
+  check(cudaProfilerStart(), "cudaProfilerStart");
+  nvtxRangePushA(range);
+  call();
+  synchronize(backend);
+  nvtxRangePop();
+  check(cudaProfilerStop(), "cudaProfilerStop");
 }
 
 }  // namespace octet::harness

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "harness/description.hpp"
+#include "harness/plans.hpp"
 #include "harness/verify.hpp"
 #include "octet/gemm.hpp"
 #include "octet/scaled_gemm.hpp"
@@ -40,8 +41,13 @@ class Planned {
   const Plan<B>& planned(B backend, Make&& make) {
     auto& plan = std::get<std::optional<Plan<B>>>(plans_);
     if (!plan) {
-      GemmWorkspace<B> workspace = make_gemm_workspace(backend);
+      GemmWorkspace<B> workspace = make_pinned_workspace(backend);
       plan = make(workspace);
+      if constexpr (requires { plan->product; }) {
+        keep_choice(backend, plan->product);
+      } else {
+        keep_choice(backend, *plan);
+      }
     }
     return *plan;
   }
