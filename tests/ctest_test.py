@@ -58,7 +58,7 @@ class CtestProperties(unittest.TestCase):
                 self.assertFalse(groups, name)
                 continue
             self.assertEqual(
-                [[r["type"] for r in group["requirements"]] for group in groups], [["gpus"]], name
+                [[r[".type"] for r in group["requirements"]] for group in groups], [["gpus"]], name
             )
 
     def test_long_cpu_cases_are_large(self):

@@ -127,10 +127,9 @@ std::int64_t last_level_cache_bytes() {
     deepest = level;
     bytes = size * (unit == 'K' ? 1 << 10 : unit == 'M' ? 1 << 20 : 1);
   }
-#ifdef _SC_LEVEL3_CACHE_SIZE
-  if (bytes == 0)
+  if (bytes == 0) {
     bytes = std::max({0L, sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE)});
-#endif
+  }
   return bytes;
 }
 
@@ -169,9 +168,7 @@ void* allocate(Cpu, std::size_t bytes) {
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, rounded);
   if (data == nullptr) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
   if (large) madvise(data, rounded, MADV_HUGEPAGE);  // advice: nothing is lost when it is refused
-#endif
   return data;
 }
 

@@ -9,8 +9,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "harness/options.hpp"
-
 namespace octet::harness {
 namespace {
 
@@ -41,11 +39,11 @@ std::optional<Interval> metric_of(const Json& record, const std::string& metric)
 }
 
 /// The floors of this device; null where nobody set any.
-Json floors_of(const std::string& device) {
+Json floors_of(const std::string& device, const std::string& directory) {
   std::string name = device;
   std::ranges::replace(name, ' ', '_');
   std::ranges::replace(name, '/', '_');
-  const std::filesystem::path path = std::filesystem::path(options().thresholds) / (name + ".json");
+  const std::filesystem::path path = std::filesystem::path(directory) / (name + ".json");
   std::ifstream file(path);
   if (!file) return nullptr;
   const Json content = Json::parse(file, nullptr, /*allow_exceptions=*/false);
@@ -61,8 +59,8 @@ Json floors_of(const std::string& device) {
 
 }  // namespace
 
-Check judge_floors(Json& record, Check check) {
-  for (const Json& floor : floors_of(record["device"]["name"])) {
+Check judge_floors(Json& record, Check check, const std::string& directory) {
+  for (const Json& floor : floors_of(record["device"]["name"], directory)) {
     if (floor.value("test", "") != record["test"]) continue;
     if (floor.value("state", "") != record["time"]["state"]) continue;
     const std::string metric = floor.value("metric", "");

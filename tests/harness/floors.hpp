@@ -9,7 +9,10 @@
 // half-width is over kFloorPrecision is INCONCLUSIVE and judges nothing. Absolute times never gate.
 #pragma once
 
+#include <string>
+
 #include "harness/check.hpp"
+#include "harness/options.hpp"
 #include "harness/record.hpp"
 
 namespace octet::harness {
@@ -18,8 +21,8 @@ inline constexpr double kFloorPrecision = 0.01;
 
 /// Judges a record that has its time, ratio, rate and variants: sets record["floors"], and fails
 /// the check by the sentence that says by how much. Reads the file named after the record's device
-/// in OCTET_THRESHOLDS (default: the source tree's tests/thresholds); no file, no floors. Throws
-/// std::runtime_error for a file that cannot be understood.
-Check judge_floors(Json& record, Check check);
+/// in `directory`; no file, no floors. Throws std::runtime_error for a file that cannot be
+/// understood.
+Check judge_floors(Json& record, Check check, const std::string& directory = options().thresholds);
 
 }  // namespace octet::harness
