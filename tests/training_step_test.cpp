@@ -70,9 +70,11 @@ class StepSuite : public testing::TestWithParam<Case> {
       StepCase<B, T> step(backend, problem, policy, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);
       Check check = step.run_and_verify(r);
-      if (timed && check.passed) check = merge({check, step.time(r)});
-      r["check"] = to_json(check, timed);
-      if (timed && check.passed) check = judge_floors(r, std::move(check));
+      const bool profiled = timed && options().profile;
+      if (profiled && check.passed) step.profile_step();
+      if (timed && !profiled && check.passed) check = merge({check, step.time(r)});
+      r["check"] = to_json(check, timed && !profiled);
+      if (timed && !profiled && check.passed) check = judge_floors(r, std::move(check));
       if constexpr (!std::is_same_v<B, Cpu>) {
         r["memory"]["device_peak_bytes"] = before - free_memory(backend);
       }

@@ -468,10 +468,14 @@ GemmPlan<Cuda> plan(GemmWorkspace<Cuda>& workspace, const GemmProblem& problem, 
            known->fits(p);
   });
   if (found == plans.end()) {
+    // A choice says nothing of addresses: it holds for operands that any algorithm takes.
+    const auto alignments = p.alignments(kVector);
+    const bool aligned = *std::min_element(alignments.begin(), alignments.end()) == kVector;
     const auto pin = workspace.pinned.find(to_text(problem));
-    found = plans.insert(plans.end(),
-                         make_matmul(*workspace.state, problem, p,
-                                     pin == workspace.pinned.end() ? nullptr : &pin->second));
+    found = plans.insert(
+        plans.end(),
+        make_matmul(*workspace.state, problem, p,
+                    aligned && pin != workspace.pinned.end() ? &pin->second : nullptr));
   }
   return {problem, (*found)->algorithm,
           (*found)->kernel == Kernel::cublaslt ? encode(**found) : std::string(),

@@ -2,12 +2,13 @@
 // people say it alike.
 //
 //   OCTET_RECORDS=FILE     append one JSON line for each case
-//   OCTET_REQUIRE=LIST     backends (cpu, cuda; comma separated) whose absence fails instead of
-//   skips OCTET_SEED=N           seed of every random value (0) OCTET_ITERATIONS=N     timed
-//   samples of each case OCTET_WARMUP=N         launches before the first sample
+//   OCTET_REQUIRE=LIST     backends (cpu, cuda) whose absence fails instead of skips
+//   OCTET_SEED=N           seed of every random value (0)
+//   OCTET_ITERATIONS=N     timed samples of each case
+//   OCTET_WARMUP=N         launches before the first sample
+//   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
 //   OCTET_DISTRIBUTION=D   of the training step's tensors: gaussian, outlier_channels or integers
 //   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
-//   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
 //   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
 //   OCTET_PLANS=FILE       choices of algorithms, taken from the file and added to it
 //   OCTET_PROFILE=1        timing cases run once inside a profiler range instead of being timed

@@ -75,7 +75,9 @@ std::vector<Problem> hostile_matrices() {
           matrix(70001, 2),
           matrix(61, 16411, 5),
           matrix(96, 160, 0, true),
-          matrix(131, 257, 9, true)};
+          matrix(131, 257, 9, true),
+          matrix(24, 12296, 0, true),
+          matrix(24, 70001, 0, true)};
 }
 
 std::vector<Problem> model_products(bool distinct_shapes) {

@@ -26,7 +26,7 @@ std::string this_command() {
   std::string command;
   for (const char* name :
        {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY"}) {
-    if (const char* value = std::getenv(name)) command += fmt::format("{}={} ", name, value);
+    if (const char* value = std::getenv(name)) command += fmt::format("{}='{}' ", name, value);
   }
   std::array<char, 4096> program{};
   const ssize_t length = readlink("/proc/self/exe", program.data(), program.size() - 1);

@@ -65,6 +65,14 @@ int operand_sets(B backend, std::int64_t bytes, CacheMode mode) {
       std::clamp<std::int64_t>(enough / std::max<std::int64_t>(bytes, 1) + 1, 1, kMostSets));
 }
 
+/// What is too small to rotate, the sets of operands being limited, is hot and says so.
+inline void name_cache_mode(std::span<Timing> timings, const DeviceInfo& device,
+                            std::int64_t bytes) {
+  for (Timing& t : timings) {
+    if (t.mode == CacheMode::rotate && bytes < 3 * device.l2_bytes) t.mode = CacheMode::hot;
+  }
+}
+
 /// A copy within the device that reads and writes `bytes` in all, with as many sets of operands:
 /// what memory allows an operator that moves them.
 template <class B>
@@ -132,8 +140,9 @@ Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& 
     }
   }
   synchronize(backend);
-  const std::vector<Timing> timings = measure(backend, contenders, how);
+  std::vector<Timing> timings = measure(backend, contenders, how);
   synchronize(backend);
+  name_cache_mode(timings, device_info(backend), count * first.ledger.bytes());
 
   const Timing& mine = timings.front();
   const Timing* copy_timing = copied ? &timings[1] : nullptr;

@@ -8,13 +8,18 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "harness/check.hpp"
@@ -45,11 +50,36 @@ class GuardedStep {
   TrainingStep<B, T>& operator*() { return step_; }
   TrainingStep<B, T>* operator->() { return &step_; }
 
-  void poison_results(unsigned char byte) {
-    for (const Product p : kProducts) {
-      const Matrix<T> m = step_.result(p);
-      fill(backend_, m.data, byte, static_cast<std::size_t>(m.size()) * sizeof(T));
+  /// Fills everything that a run in this mode writes: results, accumulators, int8 copies and
+  /// scales; with kept weights all but theirs.
+  void poison(unsigned char byte, WeightMode mode) {
+    std::set<const void*> kept;
+    for (const Stage<B, T>& stage : step_.stages()) {
+      const auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
+      if (work == nullptr || !stage.weights || mode != WeightMode::kept) continue;
+      kept.insert({work->q_row.data, work->row_scale.data, work->q_col.data, work->col_scale.data});
     }
+    for (const auto& [offset, bytes] : step_.extents()) {
+      unsigned char* data = memory_.data() + offset;
+      if (!kept.contains(data)) fill(backend_, data, byte, static_cast<std::size_t>(bytes));
+    }
+  }
+
+  /// The accumulators are sized for the largest product: what a smaller one leaves over is a guard.
+  void guard_beyond(Matrix<s32> acc) {
+    const std::int64_t left = bytes_beyond(acc);
+    fill(backend_, acc.data + acc.size(), kInputGuard, static_cast<std::size_t>(left));
+  }
+  std::optional<std::string> damage_beyond(Matrix<s32> acc) const {
+    const auto* begin = reinterpret_cast<const unsigned char*>(acc.data + acc.size());
+    const auto tail = to_host(backend_, Matrix<const unsigned char>(begin, 1, bytes_beyond(acc)));
+    for (std::int64_t i = 0; i < tail.view.cols; ++i) {
+      if (tail.view(0, i) != kInputGuard) {
+        return fmt::format("byte {} after the end of {} x {} accumulators was overwritten", i,
+                           acc.rows, acc.cols);
+      }
+    }
+    return std::nullopt;
   }
 
   /// One hash for each result, in the order of kProducts.
@@ -72,6 +102,14 @@ class GuardedStep {
   }
 
  private:
+  std::int64_t bytes_beyond(Matrix<s32> acc) const {
+    const auto* data = reinterpret_cast<const unsigned char*>(acc.data);
+    for (const auto& [offset, bytes] : step_.extents()) {
+      if (memory_.data() + offset == data) return bytes - acc.size() * std::int64_t{sizeof(s32)};
+    }
+    throw std::logic_error("training_step: the accumulators are not in the workspace");
+  }
+
   std::optional<std::string> damage_between(std::int64_t begin, std::int64_t end) const {
     const auto gap =
         to_host(backend_, Matrix<const unsigned char>(memory_.data() + begin, 1, end - begin));
@@ -104,8 +142,8 @@ class StepCase {
   /// Runs both steps stage by stage, each stage followed by its verification, and compares them.
   /// On the CPU, where a step takes seconds to minutes, these are the runs that are timed as well.
   Check run_and_verify(Json& record) {
-    native_->poison_results(0xa5);
-    int8_->poison_results(0xa5);
+    native_->poison(0xa5, WeightMode::every_step);
+    int8_->poison(0xa5, WeightMode::every_step);
     Check check = run_stages(*native_, "native", record);
     check = merge({check, run_stages(*int8_, "int8", record)});
     for (const Product p : kProducts) check = merge({check, verify_result(p, record)});
@@ -113,22 +151,26 @@ class StepCase {
       if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
     }
     if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
-    verified_ = {native_->hashes(), int8_->hashes()};
+    verified_ = {native_->hashes(), {}, int8_->hashes()};
     record["output_hash"] = hex(hash_bytes(verified_.int8.data(), 8 * verified_.int8.size()));
     return check;
   }
 
-  /// Times whole steps as graphs and their stages, and verifies what the timed launches left.
+  /// Times whole steps as graphs and their stages, and verifies what the timed launches left. The
+  /// models' sizes on the CPU were timed while they were verified.
   Check time(Json& record) {
     if constexpr (std::is_same_v<B, Cpu>) {
-      record_cpu_time(record);
-      return {};
-    } else if (options().profile) {
-      profile(backend_, "training_step", [this] { (*int8_)->run(WeightMode::every_step); });
-      return {};
-    } else {
-      return time_on_device(record);
+      if (!problem_.size.empty()) {
+        record_cpu_time(record);
+        return {};
+      }
     }
+    return time_replays(record);
+  }
+
+  /// Runs one int8 step inside a profiler range.
+  void profile_step() {
+    profile(backend_, "training_step", [this] { (*int8_)->run(WeightMode::every_step); });
   }
 
   /// Own allocations of a case, in bytes of the backend's memory.
@@ -139,7 +181,7 @@ class StepCase {
     std::int64_t bytes = inputs + kGemmWorkspace +
                          TrainingStep<B, T>::workspace_bytes(l, Policy::native()) +
                          TrainingStep<B, T>::workspace_bytes(l, policy_);
-    if (timed && !std::is_same_v<B, Cpu>) {
+    if (timed && (!std::is_same_v<B, Cpu> || problem_.size.empty())) {
       // The transposed copies, and the results of the step that reads them.
       bytes += inputs + 2 * l.tokens() * l.hidden * kElement +
                TrainingStep<B, T>::workspace_bytes(l, Policy::native());
@@ -252,6 +294,8 @@ class StepCase {
       progress(variant,
                fmt::format("{} {} {}", name(stage.product), operator_name(stage), stage.tensor));
       const std::function<void()> call = [&] { step->run(stage); };
+      auto* const product = std::get_if<GemmS8Stage<B>>(&stage.work);
+      if (product != nullptr) step.guard_beyond(product->acc);
       if constexpr (kOnCpu) {
         step->plan(stage);
         timings.push_back(measure_sequence(backend_, std::span(&call, 1), how).front());
@@ -261,6 +305,11 @@ class StepCase {
         synchronize(backend_);
       }
       keep_plan(stage);
+      if (product != nullptr) {
+        if (const auto damage = step.damage_beyond(product->acc)) {
+          check = merge({check, failure(*damage)});
+        }
+      }
       check =
           merge({check, std::visit([this](const auto& work) { return verify(work); }, stage.work)});
     }
@@ -350,7 +399,7 @@ class StepCase {
   // ---- time ----
 
   struct Verified {
-    std::vector<std::uint64_t> native, int8;
+    std::vector<std::uint64_t> native, transposed, int8;
   };
 
   static Json variant_record(std::string_view name, const Timing& timing, bool derived,
@@ -397,7 +446,7 @@ class StepCase {
         to_json(roofline_of(device_info(backend_), Pipe::s8, 0, operations, timing, nullptr));
   }
 
-  Check time_on_device(Json& record) {
+  Check time_replays(Json& record) {
     make_transposed_copies();
     const TimingOptions how = timing_options<B>(problem_, seed_);
     const auto contender = [](GuardedStep<B, T>& step, WeightMode mode) {
@@ -409,25 +458,34 @@ class StepCase {
                                                contender(*transposed_, WeightMode::every_step),
                                                contender(*int8_, WeightMode::every_step),
                                                contender(*int8_, WeightMode::kept)};
-    transposed_->poison_results(0xa5);
+    transposed_->poison(0xa5, WeightMode::every_step);
     (*transposed_)->run(WeightMode::every_step);
     synchronize(backend_);
     Check check = verify_transposed();
-    for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) step->poison_results(0x5a);
+    verified_.transposed = transposed_->hashes();
+
+    // Each variant alone must write everything that its mode writes, from a graph, whatever earlier
+    // runs left behind: one that lives off another's launches, or off its own first one, would not.
+    for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
+      poison_steps(0x3c, mode);
+      for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) {
+        const Graph<B> graph(backend_, [&] { (*step)->run(mode); });
+        graph.launch();
+        synchronize(backend_);
+      }
+      check = merge({check, same_results(mode == WeightMode::kept ? "from a kept-weights graph"
+                                                                  : "from an every-step graph")});
+    }
 
     progress("timing", "steps");
-    const std::vector<Timing> timings = measure(backend_, contenders, how);
+    // The weights' int8 copies stay, because a kept-weights graph may come first.
+    poison_steps(0x5a, WeightMode::kept);
+    std::vector<Timing> timings = measure(backend_, contenders, how);
     synchronize(backend_);
+    name_cache_mode(timings, device_info(backend_),
+                    TrainingStep<B, T>::workspace_bytes(problem_.layer, Policy::native()));
+    set_environment(record, backend_);
     check = merge({check, same_results("after the timed launches")});
-    // Each variant alone must write every result: one that lives off another's launches would not.
-    for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
-      int8_->poison_results(0x3c);
-      const Graph<B> graph(backend_, [&] { (*int8_)->run(mode); });
-      graph.launch();
-      synchronize(backend_);
-      check = merge({check, same_results(mode == WeightMode::kept ? "of the kept-weights graph"
-                                                                  : "of the every-step graph")});
-    }
     const Timing& fastest =
         timings[0].summary().median <= timings[1].summary().median ? timings[0] : timings[1];
     for (std::size_t i = 0; i < names.size(); ++i) {
@@ -436,19 +494,31 @@ class StepCase {
     set_step_time(record, timings[2], static_cast<int>(timings[2].samples_us.size()), how.warm_up);
     write_samples(record, timings);
 
-    if (!problem_.size.empty()) {
-      progress("timing", "steps in the steady state");
-      const std::vector<Timing> steady = measure_steady(backend_, contenders);
-      for (std::size_t i = 0; i < names.size(); ++i) {
-        record["variants"][i]["steady"] = to_json(steady[i]);
-      }
-      check = merge({check, same_results("after the steady state")});
+    if constexpr (!std::is_same_v<B, Cpu>) {
+      if (!problem_.size.empty()) time_steady(contenders, check, record);
     }
 
     progress("timing", "stages");
+    poison_steps(0x5a, WeightMode::every_step);
     time_stages(*native_, "native", how, record);
     time_stages(*int8_, "int8", how, record);
-    return check;
+    (*transposed_)->run(WeightMode::every_step);
+    synchronize(backend_);
+    return merge({check, same_results("after the timed stages")});
+  }
+
+  void time_steady(std::span<const Contender> contenders, Check& check, Json& record) {
+    progress("timing", "steps in the steady state");
+    poison_steps(0x5a, WeightMode::kept);
+    const std::vector<Timing> steady = measure_steady(backend_, contenders);
+    for (std::size_t i = 0; i < steady.size(); ++i) {
+      record["variants"][i]["steady"] = to_json(steady[i]);
+    }
+    check = merge({check, same_results("after the steady state")});
+  }
+
+  void poison_steps(unsigned char byte, WeightMode mode) {
+    for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) step->poison(byte, mode);
   }
 
   void time_stages(GuardedStep<B, T>& step, const std::string& variant, const TimingOptions& how,
@@ -464,19 +534,22 @@ class StepCase {
 
   Check same_results(const std::string& when) {
     Check check;
-    const std::vector<std::uint64_t> native = native_->hashes(), int8 = int8_->hashes();
-    for (std::size_t i = 0; i < kProducts.size(); ++i) {
-      for (const auto& [now, before, variant] :
-           {std::tuple{native[i], verified_.native[i], "16-bit"},
-            std::tuple{int8[i], verified_.int8[i], "int8"}}) {
-        if (now != before) {
-          check = merge(
-              {check, failure(fmt::format("{} of the {} step {} differs from what was verified",
-                                          name(kProducts[i]), variant, when))});
-        }
+    const std::array<std::tuple<GuardedStep<B, T>*, const std::vector<std::uint64_t>*, const char*>,
+                     3>
+        steps = {{{&*native_, &verified_.native, "16-bit"},
+                  {&*transposed_, &verified_.transposed, "transposed 16-bit"},
+                  {&*int8_, &verified_.int8, "int8"}}};
+    for (const auto& [step, verified, variant] : steps) {
+      const std::vector<std::uint64_t> now = step->hashes();
+      for (std::size_t i = 0; i < kProducts.size(); ++i) {
+        if (now[i] == (*verified)[i]) continue;
+        check =
+            merge({check, failure(fmt::format("{} of the {} step {} differs from what was verified",
+                                              name(kProducts[i]), variant, when))});
       }
+      if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
     }
-    if (const auto damage = int8_->damage()) check = merge({check, failure(*damage)});
+    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
     return check;
   }
 

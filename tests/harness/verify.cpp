@@ -13,6 +13,7 @@
 
 #include "harness/freivalds.hpp"
 #include "harness/parallel.hpp"
+#include "harness/projection.hpp"
 #include "reference/dequantize.hpp"
 #include "reference/gemm.hpp"
 #include "reference/quantize.hpp"
@@ -254,7 +255,8 @@ Check verify_gemm(const Operand<T>& a, const Operand<T>& b, Matrix<const T> out,
         samples.size(), std::sqrt(error / static_cast<double>(samples.size())),
         std::sqrt(allowed / static_cast<double>(samples.size())));
   }
-  return check;
+  if (a.cols == 0 || check.status == "INVALID") return check;
+  return merge({check, verify_projection("out", a, b, out, seed)});
 }
 
 template Check verify_quantize_rowwise(Matrix<const f16>, Matrix<const s8>, Vector<const float>,

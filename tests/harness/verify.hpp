@@ -2,7 +2,8 @@
 //
 // Quantize and dequantize are compared bit for bit with tests/reference at every element. An int8
 // product is checked by Freivalds at any size and element by element where that costs at most 2^24
-// multiplications. A 16-bit product is sampled in every 128 x 128 tile against f64.
+// multiplications. A 16-bit product is sampled in every 128 x 128 tile against f64, and projected
+// as a whole.
 //
 // Zeros::allowed is for cases whose truth is mostly zero or NaN by intention.
 //
@@ -37,7 +38,7 @@ Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,
                      std::uint64_t seed, Zeros zeros = Zeros::mistrusted);
 
-/// T is f16 or bf16. Two bounds have to hold:
+/// T is f16 or bf16. Besides the projection two bounds have to hold:
 ///   - each sample: 2 K 2^-24 sum |a||b| for f32 accumulation in any order (twice, for tensor cores
 ///     that truncate), and half an ulp of T. Rigorous, but at K = 49152 as large as the result.
 ///   - all samples together, root mean square: half an ulp of T, and K / 4 * 2^-24 of the sum's

@@ -24,6 +24,9 @@ constexpr int kMaxCalls = 400;
 /// Queueing a graph, or a stage and its event, takes the host a few microseconds; held for longer,
 /// the device never waits for the host.
 constexpr double kHoldUs = 25;
+/// Replays queued ahead of the one that is waited for: the device stays busy while the host asks
+/// NVML.
+constexpr int kReplaysAhead = 8;
 
 void check(cudaError_t error, std::string_view what) {
   if (error != cudaSuccess) {
@@ -146,11 +149,14 @@ std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
     timings[c].clock_mhz.push_back(sample.clock_mhz);
     idle(kIdleRatio * sample.us);
   });
-  const std::optional<bool> hot = throttled(backend);
+  // The reasons in force under load: asked while replays run, not after the last idle gap.
+  for (int i = 0; i < kReplaysAhead; ++i) graphs.back().graph.launch();
+  const std::optional<bool> held_down = throttled(backend);
+  synchronize(backend);
   for (std::size_t c = 0; c < timings.size(); ++c) {
     timings[c].calls_in_sample = graphs[c].calls;
     timings[c].state = PowerState::burst;
-    timings[c].throttled = hot;
+    timings[c].throttled = held_down;
   }
   return timings;
 }
@@ -170,38 +176,37 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
     t.mode = CacheMode::rotate;
     t.stop = Stop::time_cap;
     t.calls_in_sample = repeated.calls;
-    // One replay is always queued behind the one that runs, so that the device has no pause.
-    std::vector<Event> events(3);
+    std::vector<Event> events(kReplaysAhead + 2);
     std::size_t queued = 0;
+    const auto event = [&](std::size_t replay) -> Event& { return events[replay % events.size()]; };
     const auto queue = [&] {
       repeated.graph.launch();
-      events[queued++ % events.size()].record(backend);
+      event(queued++).record(backend);
     };
     const auto replay_for = [&](double seconds, bool timed) {
       const auto begin = Clock::now();
       while (seconds_since(begin) < seconds) {
         queue();
-        const Event& before = events[(queued - 3) % events.size()];
-        Event& last = events[(queued - 2) % events.size()];
-        last.wait();
-        if (timed) t.samples_us.push_back(last.us_since(before) / repeated.calls);
+        const std::size_t done = queued - 1 - kReplaysAhead;
+        event(done).wait();
+        if (timed) t.samples_us.push_back(event(done).us_since(event(done - 1)) / repeated.calls);
       }
     };
-    queue();
-    queue();
+    for (int i = 0; i < kReplaysAhead + 1; ++i) queue();
     replay_for(kSteadyWarmUpS, false);
     const std::optional<double> energy_before = device_state(backend).energy_j;
     const auto begin = Clock::now();
     replay_for(kSteadyS, true);
-    const std::optional<double> energy_after = device_state(backend).energy_j;
     const double seconds = seconds_since(begin);
-    if (energy_before && energy_after) {
-      t.power_w = (*energy_after - *energy_before) / seconds;
-      t.joules = *t.power_w * t.summary().median * 1e-6;
-    }
-    t.clock_mhz.push_back(sampler.take(repeated.graph).clock_mhz);
+    const std::optional<double> energy_after = device_state(backend).energy_j;
     t.throttled = throttled(backend);
+    if (energy_before && energy_after) {
+      const double joules = *energy_after - *energy_before;
+      t.power_w = joules / seconds;
+      t.joules = joules / static_cast<double>(t.samples_us.size()) / repeated.calls;
+    }
     synchronize(backend);
+    t.clock_mhz.push_back(sampler.take(repeated.graph).clock_mhz);
     timings.push_back(std::move(t));
   }
   return timings;

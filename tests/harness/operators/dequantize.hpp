@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +19,6 @@ struct Dequantize : Description<B> {
   static constexpr Pipe kPipe = Pipe::none;
   static std::vector<Problem> problems() {
     std::vector<Problem> problems = concatenate(model_matrices(), hostile_matrices());
-    std::erase_if(problems, [](const Problem& p) { return p.special_values; });
     const std::size_t without_bias = problems.size();
     for (std::size_t i = 0; i < without_bias; ++i) {
       Problem p = problems[i];
@@ -39,9 +39,12 @@ struct Dequantize : Description<B> {
     // Beyond 2^24, so that the conversion to float has to round.
     constexpr std::int32_t kMagnitude = 1 << 28;
     acc.fill([&](Matrix<s32> host) { fill_s32(host, kMagnitude, seed); });
-    row_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 1); });
-    col_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 2); });
-    bias.fill([&](Matrix<T> host) { fill(host, Distribution::gaussian, 1.0f, seed + 3); });
+    row_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 1, p.special_values); });
+    col_scale.fill([&](Matrix<float> host) { fill_scales(host, seed + 2, p.special_values); });
+    bias.fill([&](Matrix<T> host) {
+      fill(host, Distribution::gaussian, 1.0f, seed + 3);
+      if (p.special_values && p.bias) host(0, 7) = T(std::numeric_limits<float>::quiet_NaN());
+    });
   }
 
   template <std::invocable<B, Matrix<const s32>, Vector<const float>, Vector<const float>,
@@ -77,11 +80,20 @@ struct Dequantize : Description<B> {
   Tensor<B, T> out;
 
  private:
-  /// Scales whose products bring accumulators of 2^28 to about 1, all different.
-  static void fill_scales(Matrix<float> host, std::uint64_t seed) {
+  /// Scales whose products bring accumulators of 2^28 to about 1, all different. Special ones show
+  /// what a quantizer says of rows of zeros, NaN and Inf, and take the output beyond f16.
+  static void fill_scales(Matrix<float> host, std::uint64_t seed, bool special_values) {
     fill(host, Distribution::gaussian, 1e-5f, seed);
     for (std::int64_t j = 0; j < host.cols; ++j) {
       host(0, j) = 6e-5f + (host(0, j) < 0 ? -host(0, j) : host(0, j));
+    }
+    if (!special_values) return;
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    std::int64_t j = 1;
+    for (const float value : {0.0f, -0.0f, kNan, kInfinity, -3e-5f, 1e3f, 1e-38f, 3e38f}) {
+      host(0, j) = value;
+      j += 2;
     }
   }
 };
