@@ -1,6 +1,7 @@
 #include "harness/check.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <utility>
