@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <array>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
 #include "harness/line_file.hpp"
 #include "harness/options.hpp"
@@ -21,16 +20,18 @@ Json or_null(const std::optional<T>& value) {
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Json(nullptr); }
 
-/// This program with the options that it was given, so that a case can be run again as it was.
+/// This program, from the current folder, with the options that it was given: what runs a case
+/// again as it was.
 std::string this_command() {
   std::string command;
   for (const char* name :
        {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY"}) {
     if (const char* value = std::getenv(name)) command += fmt::format("{}='{}' ", name, value);
   }
-  std::array<char, 4096> program{};
-  const ssize_t length = readlink("/proc/self/exe", program.data(), program.size() - 1);
-  return command + (length > 0 ? program.data() : "test");
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string path = std::filesystem::proximate(program, error).string();
+  return command + (path.find('/') == std::string::npos ? "./" : "") + path;
 }
 
 Json to_json(const Problem& p) {

@@ -45,6 +45,7 @@ class KernelSuite : public testing::TestWithParam<Case> {
         const Problem& problem = GetParam().problem;
         const std::uint64_t seed = test_seed();
         Json record = new_record(B::kName, D<B, T>::kOperator, kDType<T>, problem, seed);
+        record["data"] = D<B, T>::data(problem);
         run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
           Op op{};
           return run_case<D<B, T>>(backend, problem, seed, op, depth, r);

@@ -17,6 +17,9 @@ template <class B, class T>
 struct Dequantize : Description<B> {
   static constexpr std::string_view kOperator = "dequantize";
   static constexpr Pipe kPipe = Pipe::none;
+  static std::string_view data(const Problem& p) {
+    return p.special_values ? "uniform, scales with special values" : "uniform";
+  }
   static std::vector<Problem> problems() {
     std::vector<Problem> problems = concatenate(model_matrices(), hostile_matrices());
     const std::size_t without_bias = problems.size();

@@ -122,6 +122,10 @@ Baseline f16_product(B backend, const Problem& p, std::uint64_t seed, int sets) 
 /// quantizer makes of a gaussian, because the data decides what a product costs in power.
 template <class B>
 struct Int8Operands : Description<B> {
+  static std::string_view data(const Problem& p) {
+    return p.product ? "quantized gaussian" : "uniform";
+  }
+
   Int8Operands(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         a(backend, this->ledger, "a", Role::input, p.m, p.k, p.ld_padding),
@@ -172,6 +176,7 @@ struct GemmS8 : Int8Operands<B> {
 template <class B, class T>
 struct Gemm : Description<B> {
   static constexpr std::string_view kOperator = kDType<T> == DType::f16 ? "gemm_f16" : "gemm_bf16";
+  static std::string_view data(const Problem&) { return "gaussian"; }
   static constexpr Pipe kPipe = Pipe::f16;
   static std::vector<Problem> problems() {
     return concatenate(model_products(/*distinct_shapes=*/false), hostile_products());

@@ -39,6 +39,10 @@ void plant_special_values(Matrix<T> x) {
 
 template <class B, class T>
 struct QuantizeBase : Description<B> {
+  static std::string_view data(const Problem& p) {
+    return p.special_values ? "gaussian with special values" : "gaussian";
+  }
+
   QuantizeBase(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         x(backend, this->ledger, "x", Role::input, p.m, p.n, p.ld_padding),
