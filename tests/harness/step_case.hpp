@@ -504,7 +504,10 @@ class StepCase {
     time_stages(*int8_, "int8", how, record);
     (*transposed_)->run(WeightMode::every_step);
     synchronize(backend_);
-    return merge({check, same_results("after the timed stages")});
+    check = merge({check, same_results("after the timed stages")});
+    // Last, because it reads every input once more.
+    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
+    return check;
   }
 
   void time_steady(std::span<const Contender> contenders, Check& check, Json& record) {
@@ -549,7 +552,6 @@ class StepCase {
       }
       if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
     }
-    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
     return check;
   }
 
