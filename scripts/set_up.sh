@@ -88,7 +88,9 @@ is_usable() {
     libopenblas-dev)
       in_a_prefix 'include/cblas.h' 'include/openblas*/cblas.h' 'include/*-linux-gnu/cblas.h' \
         'include/*-linux-gnu/openblas*/cblas.h' &&
-        { in_a_prefix 'lib*/libopenblas.*' 'lib/*-linux-gnu/libopenblas.*' ||
+        # What is linked with: libopenblas.so.0 alone is what the package without -dev brings.
+        { in_a_prefix 'lib*/libopenblas.so' 'lib*/libopenblas.a' \
+          'lib/*-linux-gnu/libopenblas.so' 'lib/*-linux-gnu/libopenblas.a' ||
           in_a_library_path libopenblas.so; } ;;
     python3-jsonschema) has_jsonschema ;;
   esac

@@ -474,6 +474,17 @@ class SetUpTest(ScriptsTest):
             text = f"cmake (3.25 or later; this is {version})"
             self.assertEqual(text in result.stderr, missing, version)
 
+    def test_a_library_that_cannot_be_linked_with_is_missing(self):
+        libraries = self.folder / "prefix" / "lib"
+        (libraries / "libopenblas.so").rename(libraries / "libopenblas.so.0")
+        system = any(
+            path.exists()
+            for folder in ("/usr/lib", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu")
+            for path in (Path(folder, "libopenblas.so"), Path(folder, "libopenblas.a"))
+        )
+        result = self.run_script("scripts/set_up.sh", "--no-install")
+        self.assertEqual("libopenblas-dev" in result.stderr, not system, result.stderr)
+
     def test_without_apt_one_sentence_lists_what_is_missing(self):
         self.remove("g++", "git")
         result = self.run_script("scripts/set_up.sh")
