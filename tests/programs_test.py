@@ -84,7 +84,7 @@ class Programs(unittest.TestCase):
             ("OCTET_DISTRIBUTION", "normal", "'normal' is none of gaussian"),
             ("OCTET_CACHE", "warm", "cache mode 'warm' is none of rotate, cold, hot"),
             ("OCTET_POLICY", "s8,s8", "OCTET_POLICY is 's8,s8' but must be"),
-            ("OCTET_RECORDS", "/nonexistent/r.jsonl", "/nonexistent/r.jsonl cannot be written"),
+            ("OCTET_RECORDS", "/dev/null/r.jsonl", "/dev/null/r.jsonl cannot be written"),
             ("CTEST_RESOURCE_GROUP_0_GPUS", "gpu1", "must begin with id:"),
         ):
             with self.subTest(name):
