@@ -32,12 +32,13 @@ from octet_scripts import gate_statistics as statistics  # noqa: E402
 from octet_scripts import gate_thresholds as thresholds  # noqa: E402
 from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, GateError  # noqa: E402
 from octet_scripts.table import Grid  # noqa: E402
-from scripts_test import line, make_record, make_time, make_variant  # noqa: E402
-
-try:
-    from jsonschema import Draft202012Validator
-except ImportError:
-    Draft202012Validator = None
+from scripts_test import (  # noqa: E402
+    Draft202012Validator,
+    line,
+    make_record,
+    make_time,
+    make_variant,
+)
 
 GATES = 2000
 PASS_1, FAIL_1, USAGE, OPEN_3 = 0, 1, 2, 3  # exit statuses

@@ -92,22 +92,8 @@ TEST_P(TrainingStep_f16, Timing) { run(options().policy, true); }
 TEST_P(TrainingStep_bf16, MatchesReference) { run(options().policy, false); }
 TEST_P(TrainingStep_bf16, Timing) { run(options().policy, true); }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cpu, TrainingStep_f16,
-    testing::ValuesIn(TrainingStep_f16::cases("cpu", concatenate(model_layers(), small_layers()))),
-    case_name);
-INSTANTIATE_TEST_SUITE_P(
-    Cuda, TrainingStep_f16,
-    testing::ValuesIn(TrainingStep_f16::cases("cuda", concatenate(model_layers(), small_layers()))),
-    case_name);
-INSTANTIATE_TEST_SUITE_P(
-    Cpu, TrainingStep_bf16,
-    testing::ValuesIn(TrainingStep_bf16::cases("cpu", concatenate(model_layers(), small_layers()))),
-    case_name);
-INSTANTIATE_TEST_SUITE_P(Cuda, TrainingStep_bf16,
-                         testing::ValuesIn(TrainingStep_bf16::cases(
-                             "cuda", concatenate(model_layers(), small_layers()))),
-                         case_name);
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_f16, concatenate(model_layers(), small_layers()));
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_bf16, concatenate(model_layers(), small_layers()));
 
 /// Every combination of int8 and 16-bit passes.
 class TrainingStepPolicy_f16 : public StepSuite<f16> {};
@@ -120,12 +106,7 @@ TEST_P(TrainingStepPolicy_f16, EveryPolicyMatchesReference) {
     run({precision(0), precision(1), precision(2)}, false);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Cpu, TrainingStepPolicy_f16,
-                         testing::ValuesIn(TrainingStepPolicy_f16::cases("cpu", small_layers())),
-                         case_name);
-INSTANTIATE_TEST_SUITE_P(Cuda, TrainingStepPolicy_f16,
-                         testing::ValuesIn(TrainingStepPolicy_f16::cases("cuda", small_layers())),
-                         case_name);
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepPolicy_f16, small_layers());
 
 }  // namespace
 }  // namespace octet::harness

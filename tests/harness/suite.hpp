@@ -72,7 +72,4 @@ class KernelSuite : public testing::TestWithParam<Case> {
   class suite : public ::octet::harness::KernelSuite<description, type, suite##Implementation> {}; \
   TEST_P(suite, MatchesReference) { run(::octet::harness::Depth::check); }                         \
   TEST_P(suite, Timing) { run(::octet::harness::Depth::check_and_time); }                          \
-  INSTANTIATE_TEST_SUITE_P(Cpu, suite, ::testing::ValuesIn(suite::cases("cpu")),                   \
-                           ::octet::harness::case_name);                                           \
-  INSTANTIATE_TEST_SUITE_P(Cuda, suite, ::testing::ValuesIn(suite::cases("cuda")),                 \
-                           ::octet::harness::case_name)
+  OCTET_INSTANTIATE_ON_BACKENDS(suite)

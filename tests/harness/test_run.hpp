@@ -94,3 +94,12 @@ void run_recorded(B, Json record, F&& body) {
 }
 
 }  // namespace octet::harness
+
+/// The cases of a suite under each backend's name: suite::cases(backend, further arguments).
+#define OCTET_INSTANTIATE_ON_BACKENDS(suite, ...)                                                \
+  INSTANTIATE_TEST_SUITE_P(Cpu, suite,                                                           \
+                           ::testing::ValuesIn(suite::cases("cpu" __VA_OPT__(, ) __VA_ARGS__)),  \
+                           ::octet::harness::case_name);                                         \
+  INSTANTIATE_TEST_SUITE_P(Cuda, suite,                                                          \
+                           ::testing::ValuesIn(suite::cases("cuda" __VA_OPT__(, ) __VA_ARGS__)), \
+                           ::octet::harness::case_name)
