@@ -96,8 +96,8 @@ void expect_refusals(B backend) {
   EXPECT_NO_THROW(quantize_rowwise<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0}));
   EXPECT_NO_THROW(quantize_row_col<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0},
                                         {nullptr, 8, 0}, cols));
-  EXPECT_NO_THROW(
-      dequantize<f16>(backend, {nullptr, 0, 8}, {nullptr, 0}, const_cols, {}, {nullptr, 0, 8}));
+  EXPECT_NO_THROW(dequantize<f16>(backend, Matrix<const s32>{nullptr, 0, 8}, {nullptr, 0},
+                                  const_cols, {}, {nullptr, 0, 8}));
 }
 
 TEST(Preconditions, EveryBackendRefusesWrongCalls) {

@@ -1,4 +1,4 @@
-// From int32 accumulators back to floating point.
+// From int32 accumulators, and from int8, back to floating point.
 //
 //   out[i,j] = T( fma( float(acc[i,j]), row_scale[i] * col_scale[j], bias[j] or 0 ) )
 //
@@ -23,5 +23,20 @@ void dequantize(Cpu, Matrix<const s32> acc, Vector<const float> row_scale,
 template <class T>
 void dequantize(Cuda, Matrix<const s32> acc, Vector<const float> row_scale,
                 Vector<const float> col_scale, Vector<const T> bias, Matrix<T> out);
+
+/// The same from accumulators in Col32; the output is row-major.
+template <class T>
+void dequantize(Cpu, Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                Vector<const float> col_scale, Vector<const T> bias, Matrix<T> out);
+template <class T>
+void dequantize(Cuda, Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                Vector<const float> col_scale, Vector<const T> bias, Matrix<T> out);
+
+/// The inverse of quantize_rowwise: q[R,C], row_scale[R] -> out[i,j] = T(float(q[i,j]) *
+/// row_scale[i]). A transposed copy with its column scales is a row-scaled matrix like any other.
+template <class T>
+void dequantize_rowwise(Cpu, Matrix<const s8> q, Vector<const float> row_scale, Matrix<T> out);
+template <class T>
+void dequantize_rowwise(Cuda, Matrix<const s8> q, Vector<const float> row_scale, Matrix<T> out);
 
 }  // namespace octet

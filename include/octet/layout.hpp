@@ -6,6 +6,8 @@
 // is zero.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -82,5 +84,39 @@ struct Col32_2R_4R4 {
     return 32 * padded_rows * ((cols + 31) / 32);
   }
 };
+
+/// A layout as a value.
+enum class LayoutKind : std::uint8_t { row, col, col32, col4_4r2_8c, col32_2r_4r4 };
+
+constexpr std::string_view name(LayoutKind kind) {
+  constexpr std::array kNames = {RowMajor::kName, ColMajor::kName, Col32::kName, Col4_4R2_8C::kName,
+                                 Col32_2R_4R4::kName};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+template <class Layout>
+inline constexpr LayoutKind kLayout = [] {
+  static_assert(sizeof(Layout) == 0, "no LayoutKind names this type");
+  return LayoutKind{};
+}();
+template <>
+inline constexpr LayoutKind kLayout<RowMajor> = LayoutKind::row;
+template <>
+inline constexpr LayoutKind kLayout<ColMajor> = LayoutKind::col;
+template <>
+inline constexpr LayoutKind kLayout<Col32> = LayoutKind::col32;
+template <>
+inline constexpr LayoutKind kLayout<Col4_4R2_8C> = LayoutKind::col4_4r2_8c;
+template <>
+inline constexpr LayoutKind kLayout<Col32_2R_4R4> = LayoutKind::col32_2r_4r4;
+
+/// The order in which the integer tensor cores of a compute capability (major * 10 + minor; 0 for a
+/// CPU) read the second operand of a product: tiled on 7.5 and 8.x, row-major before and since
+/// (cublasLt.h, cublasLtOrder_t; bitsandbytes' get_special_format_str).
+constexpr LayoutKind preferred_layout(int compute_capability) {
+  if (compute_capability == 75) return LayoutKind::col4_4r2_8c;
+  if (compute_capability >= 80 && compute_capability < 90) return LayoutKind::col32_2r_4r4;
+  return LayoutKind::row;
+}
 
 }  // namespace octet

@@ -52,6 +52,32 @@ struct Vector {
   constexpr T& operator()(std::int64_t i) const { return data[i]; }
 };
 
+/// `count` matrices alike, `stride` elements from the first element of one to that of the next.
+template <class T, class Layout = RowMajor>
+struct Batch {
+  Matrix<T, Layout> first;
+  std::int64_t count = 1;
+  std::int64_t stride = 0;
+
+  constexpr Batch() = default;
+  constexpr Batch(Matrix<T, Layout> first, std::int64_t count, std::int64_t stride)
+      : first(first), count(count), stride(stride) {}
+  /// A batch of one.
+  template <class U>
+  requires(std::is_same_v<const U, const T>) constexpr Batch(
+      Matrix<U, Layout> one)  // NOLINT(google-explicit-constructor)
+      : first(one) {}
+  /// Batch<T> -> Batch<const T>.
+  template <class U>
+  requires(std::is_same_v<const U, T>) constexpr Batch(
+      Batch<U, Layout> other)  // NOLINT(google-explicit-constructor)
+      : first(other.first), count(other.count), stride(other.stride) {}
+
+  constexpr Matrix<T, Layout> operator[](std::int64_t i) const {
+    return {first.data + i * stride, first.rows, first.cols, first.layout};
+  }
+};
+
 /// The transpose of a view, without moving a byte.
 template <class T>
 constexpr Matrix<T, ColMajor> transposed(Matrix<T, RowMajor> m) {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "cpu/parallel.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 

@@ -19,7 +19,7 @@
 
 #include "cpu/parallel.hpp"
 #include "octet/buffer.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {
@@ -178,29 +178,34 @@ GemmWorkspace<Cpu> make_gemm_workspace(Cpu) {
   return {std::make_shared<GemmWorkspaceState<Cpu>>()};
 }
 
-GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Matrix<const s8> a, Matrix<const s8> b,
-                           Matrix<s32> d) {
-  return make_plan(workspace, preconditions::gemm_s8(a, b, d));
+GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Batch<const s8> a, Batch<const s8> b,
+                           Batch<s32> d) {
+  return make_plan(workspace, preconditions::gemm_s8(a.first, b.first, d.first));
 }
 
-void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Matrix<const s8> a, Matrix<const s8> b,
-             Matrix<s32> d) {
-  run(plan, preconditions::gemm_s8(a, b, d), operand(a), operand(b), d);
-}
-
-template <class T>
-GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>& workspace, Operand<T> a, Operand<T> b, Matrix<T> d) {
-  return make_plan(workspace, preconditions::gemm(a, b, d));
+void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Batch<const s8> a, Batch<const s8> b, Batch<s32> d) {
+  run(plan, preconditions::gemm_s8(a.first, b.first, d.first), operand(a.first), operand(b.first),
+      d.first);
 }
 
 template <class T>
-void gemm(Cpu, const GemmPlan<Cpu>& plan, Operand<T> a, Operand<T> b, Matrix<T> d) {
-  run(plan, preconditions::gemm(a, b, d), a, b, d);
+GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>& workspace, Operand<T> a, Operand<T> b, Batch<T> d,
+                        Vector<const T>) {
+  return make_plan(workspace, preconditions::gemm(a, b, d.first));
 }
 
-template GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>&, Operand<f16>, Operand<f16>, Matrix<f16>);
-template GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>&, Operand<bf16>, Operand<bf16>, Matrix<bf16>);
-template void gemm(Cpu, const GemmPlan<Cpu>&, Operand<f16>, Operand<f16>, Matrix<f16>);
-template void gemm(Cpu, const GemmPlan<Cpu>&, Operand<bf16>, Operand<bf16>, Matrix<bf16>);
+template <class T>
+void gemm(Cpu, const GemmPlan<Cpu>& plan, Operand<T> a, Operand<T> b, Batch<T> d, Vector<const T>) {
+  run(plan, preconditions::gemm(a, b, d.first), a, b, d.first);
+}
+
+template GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>&, Operand<f16>, Operand<f16>, Batch<f16>,
+                                 Vector<const f16>);
+template GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>&, Operand<bf16>, Operand<bf16>, Batch<bf16>,
+                                 Vector<const bf16>);
+template void gemm(Cpu, const GemmPlan<Cpu>&, Operand<f16>, Operand<f16>, Batch<f16>,
+                   Vector<const f16>);
+template void gemm(Cpu, const GemmPlan<Cpu>&, Operand<bf16>, Operand<bf16>, Batch<bf16>,
+                   Vector<const bf16>);
 
 }  // namespace octet

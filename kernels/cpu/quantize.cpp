@@ -15,7 +15,7 @@
 #include <type_traits>
 
 #include "cpu/parallel.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {

@@ -7,7 +7,7 @@
 #include "cuda/error.hpp"
 #include "cuda/vector_access.cuh"
 #include "octet/dequantize.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {

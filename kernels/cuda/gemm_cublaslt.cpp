@@ -28,7 +28,7 @@
 #include "cuda/gemm_mma.hpp"
 #include "octet/buffer.hpp"
 #include "octet/gemm.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {
@@ -221,18 +221,18 @@ void describe(Matmul& matmul) {
                                  integer ? CUDA_R_32I : CUDA_R_32F),
         kWhat);
   matmul.operation.reset(operation);
-  const cublasOperation_t first = q.b_transposed ? CUBLAS_OP_N : CUBLAS_OP_T;
-  const cublasOperation_t second = q.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t first = (q.b_layout == LayoutKind::col) ? CUBLAS_OP_N : CUBLAS_OP_T;
+  const cublasOperation_t second = (q.a_layout == LayoutKind::col) ? CUBLAS_OP_T : CUBLAS_OP_N;
   check(
       cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)),
       kWhat);
   check(cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB, &second,
                                        sizeof(second)),
         kWhat);
-  matmul.a = q.a_transposed ? make_layout(q.operand, q.k, q.m, q.lda)
-                            : make_layout(q.operand, q.m, q.k, q.lda);
-  matmul.b = q.b_transposed ? make_layout(q.operand, q.k, q.n, q.ldb)
-                            : make_layout(q.operand, q.n, q.k, q.ldb);
+  matmul.a = (q.a_layout == LayoutKind::col) ? make_layout(q.operand, q.k, q.m, q.lda)
+                                             : make_layout(q.operand, q.m, q.k, q.lda);
+  matmul.b = (q.b_layout == LayoutKind::col) ? make_layout(q.operand, q.k, q.n, q.ldb)
+                                             : make_layout(q.operand, q.n, q.k, q.ldb);
   matmul.d = make_layout(q.result, q.m, q.n, q.ldd);
 }
 
@@ -451,7 +451,7 @@ std::shared_ptr<const Matmul> make_matmul(const Workspace& workspace, const Gemm
         "gemm: cuBLASLt has no kernel for M {} N {} K {} of {}, lda {}, ldb {}, ldd {}, transposed "
         "{} {}",
         problem.m, problem.n, problem.k, name(problem.operand), problem.lda, problem.ldb,
-        problem.ldd, problem.a_transposed, problem.b_transposed));
+        problem.ldd, problem.a_layout == LayoutKind::col, problem.b_layout == LayoutKind::col));
   }
   matmul->kernel = Kernel::mma;
   matmul->algorithm = fmt::format("gemm_s8_mma 128x128x64 stages 4 ({})", obstacle);
@@ -496,29 +496,37 @@ GemmWorkspace<Cuda> make_gemm_workspace(Cuda backend) {
   return {std::make_shared<GemmWorkspaceState<Cuda>>(backend)};
 }
 
-GemmPlan<Cuda> plan_gemm_s8(GemmWorkspace<Cuda>& workspace, Matrix<const s8> a, Matrix<const s8> b,
-                            Matrix<s32> d) {
-  return plan(workspace, preconditions::gemm_s8(a, b, d), {a.data, b.data, d.data});
+GemmPlan<Cuda> plan_gemm_s8(GemmWorkspace<Cuda>& workspace, Batch<const s8> a, Batch<const s8> b,
+                            Batch<s32> d) {
+  return plan(workspace, preconditions::gemm_s8(a.first, b.first, d.first),
+              {a.first.data, b.first.data, d.first.data});
 }
 
-void gemm_s8(Cuda backend, const GemmPlan<Cuda>& plan, Matrix<const s8> a, Matrix<const s8> b,
-             Matrix<s32> d) {
-  run(backend, plan, preconditions::gemm_s8(a, b, d), {a.data, b.data, d.data});
-}
-
-template <class T>
-GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>& workspace, Operand<T> a, Operand<T> b, Matrix<T> d) {
-  return plan(workspace, preconditions::gemm(a, b, d), {a.data, b.data, d.data});
+void gemm_s8(Cuda backend, const GemmPlan<Cuda>& plan, Batch<const s8> a, Batch<const s8> b,
+             Batch<s32> d) {
+  run(backend, plan, preconditions::gemm_s8(a.first, b.first, d.first),
+      {a.first.data, b.first.data, d.first.data});
 }
 
 template <class T>
-void gemm(Cuda backend, const GemmPlan<Cuda>& plan, Operand<T> a, Operand<T> b, Matrix<T> d) {
-  run(backend, plan, preconditions::gemm(a, b, d), {a.data, b.data, d.data});
+GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>& workspace, Operand<T> a, Operand<T> b, Batch<T> d,
+                         Vector<const T>) {
+  return plan(workspace, preconditions::gemm(a, b, d.first), {a.data, b.data, d.first.data});
 }
 
-template GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>&, Operand<f16>, Operand<f16>, Matrix<f16>);
-template GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>&, Operand<bf16>, Operand<bf16>, Matrix<bf16>);
-template void gemm(Cuda, const GemmPlan<Cuda>&, Operand<f16>, Operand<f16>, Matrix<f16>);
-template void gemm(Cuda, const GemmPlan<Cuda>&, Operand<bf16>, Operand<bf16>, Matrix<bf16>);
+template <class T>
+void gemm(Cuda backend, const GemmPlan<Cuda>& plan, Operand<T> a, Operand<T> b, Batch<T> d,
+          Vector<const T>) {
+  run(backend, plan, preconditions::gemm(a, b, d.first), {a.data, b.data, d.first.data});
+}
+
+template GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>&, Operand<f16>, Operand<f16>, Batch<f16>,
+                                  Vector<const f16>);
+template GemmPlan<Cuda> plan_gemm(GemmWorkspace<Cuda>&, Operand<bf16>, Operand<bf16>, Batch<bf16>,
+                                  Vector<const bf16>);
+template void gemm(Cuda, const GemmPlan<Cuda>&, Operand<f16>, Operand<f16>, Batch<f16>,
+                   Vector<const f16>);
+template void gemm(Cuda, const GemmPlan<Cuda>&, Operand<bf16>, Operand<bf16>, Batch<bf16>,
+                   Vector<const bf16>);
 
 }  // namespace octet

@@ -21,7 +21,7 @@
 #include "cuda/error.hpp"
 #include "cuda/vector_access.cuh"
 #include "octet/quantize.hpp"
-#include "preconditions.hpp"
+#include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {

@@ -6,25 +6,42 @@
 // files.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 
 #include "octet/gemm.hpp"
+#include "octet/layout.hpp"
 #include "octet/matrix.hpp"
 
 namespace octet::preconditions {
 
 /// A view without its element type.
 struct Extents {
-  const void* data;
-  std::int64_t rows, cols, ld;
-  std::int64_t element_bytes;
+  const void* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  LayoutKind layout = LayoutKind::row;
+  std::int64_t ld = 0;        // of a tiled layout: its rows, padded
+  std::int64_t capacity = 0;  // elements from data to the end of what may be touched
+  std::int64_t element_bytes = 1;
 
-  template <class T>
-  Extents(Matrix<T> m)  // NOLINT(google-explicit-constructor)
-      : data(m.data), rows(m.rows), cols(m.cols), ld(m.layout.ld), element_bytes(sizeof(T)) {}
+  template <class T, class L>
+  Extents(Matrix<T, L> m)  // NOLINT(google-explicit-constructor)
+      : data(m.data),
+        rows(m.rows),
+        cols(m.cols),
+        layout(kLayout<L>),
+        ld(leading(m.layout)),
+        capacity(m.empty() ? 0 : m.capacity()),
+        element_bytes(sizeof(T)) {}
   template <class T>
   Extents(Vector<T> v)  // NOLINT(google-explicit-constructor)
-      : data(v.data), rows(1), cols(v.length), ld(v.length), element_bytes(sizeof(T)) {}
+      : Extents(Matrix<T>(v.data, 1, v.length)) {}
+
+ private:
+  static std::int64_t leading(RowMajor l) { return l.ld; }
+  static std::int64_t leading(ColMajor l) { return l.ld; }
+  static std::int64_t leading(Col32 l) { return l.rows; }
+  static std::int64_t leading(Col4_4R2_8C l) { return l.padded_rows; }
+  static std::int64_t leading(Col32_2R_4R4 l) { return l.padded_rows; }
 };
 
 void quantize_rowwise(const Extents& x, const Extents& q, const Extents& row_scale);
