@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <set>
 #include <string>
 
 #include "harness/floors.hpp"
@@ -11,6 +13,10 @@
 
 namespace octet::harness {
 namespace {
+
+std::string shape_text(const LayerShape& l) {
+  return fmt::format("{}x{}x{}x{}", l.batch, l.seq, l.model, l.hidden);
+}
 
 Problem layer_problem(std::string name, std::string size, const LayerShape& layer) {
   Problem p;
@@ -32,10 +38,19 @@ std::vector<Problem> small_layers() {
   std::vector<Problem> problems;
   for (const LayerShape& l : {LayerShape{1, 1, 1, 1}, LayerShape{2, 3, 20, 36},
                               LayerShape{1, 33, 65, 129}, LayerShape{2, 64, 128, 256}}) {
-    problems.push_back(
-        layer_problem(fmt::format("{}x{}x{}x{}", l.batch, l.seq, l.model, l.hidden), "", l));
+    problems.push_back(layer_problem(shape_text(l), "", l));
   }
   return problems;
+}
+
+StepSetting setting_of(const Problem& problem, Policy policy) {
+  return {policy, problem.step.value_or(options().step),
+          problem.distribution.value_or(options().distribution)};
+}
+
+/// Of the data alone, so that any two runs on one size can be compared by their hashes.
+std::uint64_t seed_of(const Problem& problem) {
+  return seed_from(problem.size.empty() ? shape_text(problem.layer) : problem.size, options().seed);
 }
 
 template <class T>
@@ -61,13 +76,16 @@ class StepSuite : public testing::TestWithParam<Case> {
   template <class B>
   static void run_on(Policy policy, bool timed) {
     const Problem& problem = GetParam().problem;
-    // Of the data alone, so that any two runs on one size can be compared by their hashes.
-    const std::uint64_t seed = seed_from(problem.name, options().seed);
+    const std::uint64_t seed = seed_of(problem);
+    const StepSetting setting = setting_of(problem, policy);
     Json record = new_record(B::kName, "training_step", kDType<T>, problem, seed);
+    record["data"] = name(setting.distribution);
+    record["layout"] = name(setting.options.layout);
     record["policy"] = to_json(policy);
+    record["step"] = to_json(setting.options);
     run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
       const std::int64_t before = free_memory(backend);
-      StepCase<B, T> step(backend, problem, policy, seed, timed);
+      StepCase<B, T> step(backend, problem, setting, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);
       Check check = step.run_and_verify(r);
       const bool profiled = timed && options().profile;
@@ -95,6 +113,57 @@ TEST_P(TrainingStep_bf16, Timing) { run(options().policy, true); }
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_f16, concatenate(model_layers(), small_layers()));
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_bf16, concatenate(model_layers(), small_layers()));
 
+/// Small steps with options of their own, which their names say.
+std::vector<Problem> small_layers_with_options() {
+  const LayerShape kOdd{2, 3, 20, 36}, kPrime{1, 33, 65, 129}, kRound{2, 64, 128, 256};
+  std::vector<Problem> problems;
+  const auto add = [&](const LayerShape& layer, std::string_view suffix, const StepOptions& step,
+                       Distribution distribution = Distribution::gaussian) {
+    Problem p = layer_problem(fmt::format("{}_{}", shape_text(layer), suffix), "", layer);
+    p.step = step;
+    p.distribution = distribution;
+    problems.push_back(std::move(p));
+  };
+  for (const LayerShape& layer : {LayerShape{1, 1, 1, 1}, kOdd, kPrime, kRound}) {
+    for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
+      add(layer, name(layout), {.layout = layout});
+    }
+    add(layer, "bias", {.bias = true});
+  }
+  for (const LayerShape& layer : {kOdd, kPrime, kRound}) {
+    // Out1 is as wide as its outlier channels make it, so many of its columns hold an outlier.
+    for (const auto& [threshold, text] : {std::pair{3.5f, "threshold3p5"}, {6.0f, "threshold6"}}) {
+      add(layer, text, {.threshold = threshold, .outlier_share = 0.25},
+          Distribution::outlier_channels);
+      add(layer, fmt::format("{}_column", text),
+          {.threshold = threshold, .outlier_mode = OutlierMode::column, .outlier_share = 1},
+          Distribution::outlier_channels);
+    }
+  }
+  for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
+    add(kRound, fmt::format("{}_threshold6_bias", name(layout)),
+        {.layout = layout, .threshold = 6, .outlier_share = 0.25, .bias = true},
+        Distribution::outlier_channels);
+  }
+  Problem strided = layer_problem("2x64x128x256_pad8", "", kRound);
+  strided.ld_padding = 8;
+  problems.push_back(strided);
+  strided = layer_problem("2x3x20x36_pad5", "", kOdd);
+  strided.ld_padding = 5;
+  problems.push_back(strided);
+  return problems;
+}
+
+/// Layouts, thresholds, biases and strided tensors.
+class TrainingStepOptions_f16 : public StepSuite<f16> {};
+class TrainingStepOptions_bf16 : public StepSuite<bf16> {};
+
+TEST_P(TrainingStepOptions_f16, MatchesReference) { run({}, false); }
+TEST_P(TrainingStepOptions_f16, Timing) { run({}, true); }
+TEST_P(TrainingStepOptions_bf16, MatchesReference) { run({}, false); }
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepOptions_f16, small_layers_with_options());
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepOptions_bf16, small_layers_with_options());
+
 /// Every combination of int8 and 16-bit passes.
 class TrainingStepPolicy_f16 : public StepSuite<f16> {};
 
@@ -106,7 +175,89 @@ TEST_P(TrainingStepPolicy_f16, EveryPolicyMatchesReference) {
     run({precision(0), precision(1), precision(2)}, false);
   }
 }
-OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepPolicy_f16, small_layers());
+
+std::vector<Problem> policy_layers() {
+  std::vector<Problem> problems = small_layers();
+  for (Problem& p : small_layers_with_options()) {
+    if (p.name.ends_with("threshold6_bias")) problems.push_back(std::move(p));
+  }
+  return problems;
+}
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepPolicy_f16, policy_layers());
+
+/// f(StepCase, record) for a problem on each backend where a device answers.
+template <class F>
+void on_each_backend(const Problem& problem, F&& f) {
+  for_each_backend([&]<class B>(B) {
+    if (!available(B{})) return;
+    const std::uint64_t seed = seed_of(problem);
+    const StepSetting setting = setting_of(problem, {});
+    Json record = new_record(B::kName, "training_step", DType::f16, problem, seed);
+    record["step"] = to_json(setting.options);
+    StepCase<B, f16> step(make_backend<B>(), problem, setting, seed, false);
+    f(step, record);
+  });
+}
+
+std::string output_hash(const Problem& problem) {
+  std::set<std::string> hashes;
+  on_each_backend(problem, [&](auto& step, Json& record) {
+    const Check check = step.run_and_verify(record);
+    EXPECT_TRUE(check.passed) << check.message;
+    hashes.insert(record["output_hash"].template get<std::string>());
+  });
+  EXPECT_EQ(hashes.size(), 1u) << "backends differ";
+  return *hashes.begin();
+}
+
+/// The same integers multiplied in another order, or tensors that lie otherwise, change no bit.
+TEST(TrainingStepBits, LayoutsAndStridesChangeNothing) {
+  Problem row = layer_problem("row", "", {1, 33, 65, 129});
+  row.distribution = Distribution::outlier_channels;
+  row.step = StepOptions{.threshold = 6, .outlier_share = 0.25, .bias = true};
+  const std::string hash = output_hash(row);
+  Problem strided = row;
+  strided.ld_padding = 7;
+  EXPECT_EQ(output_hash(strided), hash);
+  for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
+    Problem tiled = row;
+    tiled.step->layout = layout;
+    EXPECT_EQ(output_hash(tiled), hash) << name(layout);
+  }
+}
+
+TEST(TrainingStepBits, OverflowIsReportedAndItsResultsAreNan) {
+  Problem p = layer_problem("overflow", "", {2, 64, 128, 256});
+  p.step = StepOptions{.threshold = 0.5f, .outlier_share = 0.01};
+  on_each_backend(p, [](auto& step, Json& record) {
+    const Check check = step.run_and_verify(record);
+    EXPECT_EQ(check.status, "FAILED");
+    EXPECT_NE(check.message.find("but the list holds 1024, so the results are NaN"),
+              std::string::npos)
+        << check.message;
+    EXPECT_EQ(check.message.find("differ"), std::string::npos) << check.message;
+    EXPECT_GT(record["step"]["outliers"][0]["count"].template get<std::int64_t>(), 1024);
+  });
+}
+
+TEST(TrainingStepBits, WrongOptionsAreRefused) {
+  using Step = TrainingStep<Cpu, f16>;
+  const auto refusal = [](const StepOptions& options) -> std::string {
+    try {
+      Step::workspace_bytes({1, 2, 3, 4}, {}, options);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal({}), "");
+  EXPECT_EQ(refusal({.threshold = -1}),
+            "training_step: the threshold must be 0 (none) or positive");
+  EXPECT_EQ(refusal({.threshold = std::numeric_limits<float>::quiet_NaN()}),
+            "training_step: the threshold must be 0 (none) or positive");
+  EXPECT_EQ(refusal({.outlier_share = 0}),
+            "training_step: outlier_share must lie above 0 and up to 1");
+}
 
 }  // namespace
 }  // namespace octet::harness

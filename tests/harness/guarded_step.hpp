@@ -26,11 +26,11 @@ template <class B, class T>
 class GuardedStep {
  public:
   GuardedStep(B backend, GemmWorkspace<B> gemm_workspace, const LayerShape& shape, Policy policy,
-              const LayerInputs<T>& inputs,
+              const StepOptions& options, const LayerInputs<T>& inputs,
               const std::optional<TransposedCopies<T>>& copies = std::nullopt)
       : backend_(backend),
-        memory_(backend, TrainingStep<B, T>::workspace_bytes(shape, policy)),
-        step_(backend, std::move(gemm_workspace), shape, policy, inputs,
+        memory_(backend, TrainingStep<B, T>::workspace_bytes(shape, policy, options)),
+        step_(backend, std::move(gemm_workspace), shape, policy, options, inputs,
               reinterpret_cast<std::byte*>(memory_.data()), memory_.size(), copies) {
     fill(backend_, memory_.data(), kInputGuard, static_cast<std::size_t>(memory_.size()));
   }
@@ -38,14 +38,22 @@ class GuardedStep {
   TrainingStep<B, T>& operator*() { return step_; }
   TrainingStep<B, T>* operator->() { return &step_; }
 
-  /// Fills everything that a run in this mode writes: results, accumulators, int8 copies and
-  /// scales; with kept weights all but theirs.
+  /// Fills everything that a run in this mode writes: results, accumulators, int8 copies in every
+  /// layout, scales, lists; with kept weights all but theirs.
   void poison(unsigned char byte, WeightMode mode) {
     std::set<const void*> kept;
     for (const Stage<B, T>& stage : step_.stages()) {
-      const auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
-      if (work == nullptr || !stage.weights || mode != WeightMode::kept) continue;
-      kept.insert({work->q_row.data, work->row_scale.data, work->q_col.data, work->col_scale.data});
+      if (!stage.weights || mode != WeightMode::kept) continue;
+      std::visit(
+          [&](const auto& work) {
+            if constexpr (requires { work.q_row; }) {
+              kept.insert(
+                  {work.q_row.data, work.row_scale.data, work.q_col.data, work.col_scale.data});
+            } else if constexpr (requires { work.y; }) {
+              kept.insert(work.y.data);
+            }
+          },
+          stage.work);
     }
     for (const auto& [offset, bytes] : step_.extents()) {
       unsigned char* data = memory_.data() + offset;
@@ -54,12 +62,14 @@ class GuardedStep {
   }
 
   /// The accumulators are sized for the largest product: what a smaller one leaves over is a guard.
-  void guard_beyond(Matrix<s32> acc) {
+  template <class L>
+  void guard_beyond(Matrix<s32, L> acc) {
     const std::int64_t left = bytes_beyond(acc);
-    fill(backend_, acc.data + acc.size(), kInputGuard, static_cast<std::size_t>(left));
+    fill(backend_, acc.data + acc.capacity(), kInputGuard, static_cast<std::size_t>(left));
   }
-  std::optional<std::string> damage_beyond(Matrix<s32> acc) const {
-    const auto* begin = reinterpret_cast<const unsigned char*>(acc.data + acc.size());
+  template <class L>
+  std::optional<std::string> damage_beyond(Matrix<s32, L> acc) const {
+    const auto* begin = reinterpret_cast<const unsigned char*>(acc.data + acc.capacity());
     const auto tail = to_host(backend_, Matrix<const unsigned char>(begin, 1, bytes_beyond(acc)));
     for (std::int64_t i = 0; i < tail.view.cols; ++i) {
       if (tail.view(0, i) != kInputGuard) {
@@ -70,12 +80,24 @@ class GuardedStep {
     return std::nullopt;
   }
 
-  /// One hash for each result, in the order of kProducts.
+  /// One hash for each result, in the order of result_names().
   std::vector<std::uint64_t> hashes() const {
     std::vector<std::uint64_t> all;
     for (const Product p : kProducts) {
       all.push_back(hash(to_host(backend_, Matrix<const T>(step_.result(p))).view));
     }
+    if (step_.options().bias) {
+      for (const Vector<T> sum : {step_.grad_b1(), step_.grad_b2()}) {
+        all.push_back(hash(to_host(backend_, Vector<const T>(sum)).view));
+      }
+    }
+    return all;
+  }
+  /// The products, and with a bias the gradients of both.
+  std::vector<std::string> result_names() const {
+    std::vector<std::string> all;
+    for (const Product p : kProducts) all.emplace_back(name(p));
+    if (step_.options().bias) all.insert(all.end(), {"grad_b1", "grad_b2"});
     return all;
   }
 
@@ -90,10 +112,13 @@ class GuardedStep {
   }
 
  private:
-  std::int64_t bytes_beyond(Matrix<s32> acc) const {
+  template <class L>
+  std::int64_t bytes_beyond(Matrix<s32, L> acc) const {
     const auto* data = reinterpret_cast<const unsigned char*>(acc.data);
     for (const auto& [offset, bytes] : step_.extents()) {
-      if (memory_.data() + offset == data) return bytes - acc.size() * std::int64_t{sizeof(s32)};
+      if (memory_.data() + offset == data) {
+        return bytes - acc.capacity() * std::int64_t{sizeof(s32)};
+      }
     }
     throw std::logic_error("training_step: the accumulators are not in the workspace");
   }

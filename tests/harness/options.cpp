@@ -1,10 +1,13 @@
 #include "harness/options.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <initializer_list>
+#include <limits>
 #include <stdexcept>
 
 namespace octet::harness {
@@ -27,6 +30,53 @@ std::optional<N> number(const char* name, N least) {
         fmt::format("{} is '{}' but must be a whole number of at least {}", name, *text, least));
   }
   return value;
+}
+
+/// A number above 0, and up to `most`.
+template <class N>
+std::optional<N> positive(const char* name, N most) {
+  const std::optional<std::string> text = variable(name);
+  if (!text) return std::nullopt;
+  N value{};
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc{} || end != text->data() + text->size() || !(value > 0 && value <= most)) {
+    throw std::invalid_argument(fmt::format("{} is '{}' but must be a number above 0{}", name,
+                                            *text, most == N{1} ? " and up to 1" : ""));
+  }
+  return value;
+}
+
+/// The value that one of `values` has for its name.
+template <class E>
+std::optional<E> choice(const char* variable_name, std::initializer_list<E> values) {
+  const std::optional<std::string> text = variable(variable_name);
+  if (!text) return std::nullopt;
+  std::vector<std::string_view> names;
+  for (const E value : values) {
+    if (name(value) == *text) return value;
+    names.push_back(name(value));
+  }
+  throw std::invalid_argument(fmt::format("{} is '{}' but must be one of {}", variable_name, *text,
+                                          fmt::join(names, ", ")));
+}
+
+StepOptions read_step() {
+  StepOptions step;
+  step.layout =
+      choice("OCTET_LAYOUT", {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
+          .value_or(step.layout);
+  step.threshold =
+      positive("OCTET_THRESHOLD", std::numeric_limits<float>::max()).value_or(step.threshold);
+  step.outlier_mode = choice("OCTET_OUTLIER_MODE", {OutlierMode::element, OutlierMode::column})
+                          .value_or(step.outlier_mode);
+  step.outlier_share = positive("OCTET_OUTLIER_SHARE", 1.0).value_or(step.outlier_share);
+  if (const auto text = variable("OCTET_BIAS")) {
+    if (*text != "0" && *text != "1") {
+      throw std::invalid_argument(fmt::format("OCTET_BIAS is '{}' but must be 0 or 1", *text));
+    }
+    step.bias = *text == "1";
+  }
+  return step;
 }
 
 std::vector<std::string> list(const std::string& text) {
@@ -77,6 +127,7 @@ Options read() {
     };
     o.policy = {precision(0), precision(1), precision(2)};
   }
+  o.step = read_step();
   return o;
 }
 

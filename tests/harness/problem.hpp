@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/random.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
@@ -28,6 +29,9 @@ struct Problem {
   std::int64_t ld_padding = 0;       // elements between the end of a row and the next
   bool special_values = false;       // rows and columns of zeros, NaN, Inf and subnormals
   bool bias = false;
+  // Of a training step; without them options() decides.
+  std::optional<StepOptions> step;
+  std::optional<Distribution> distribution;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).

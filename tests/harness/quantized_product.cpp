@@ -19,23 +19,41 @@ double output_rounding(double magnitude) {
   return std::max(magnitude * (kIsF16 ? 0x1.01p-11 : 0x1.01p-8), kIsF16 ? 0x1p-25 : 0x1p-134);
 }
 
-/// Sums over k that bound one element's error.
+/// Sums over k that bound one element's error: of what went through int8, and of what was set
+/// apart.
 struct Sums {
   double dot = 0, a_abs = 0, b_abs = 0, a_squares = 0, b_squares = 0, a_max = 0, b_max = 0;
+  double depth = 0;
+  double apart = 0, apart_abs = 0, apart_terms = 0;
 };
 
 template <class T>
-Sums sums_of(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std::int64_t j) {
+Sums sums_of(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std::int64_t j,
+             const ProductExtras<T>& extras) {
+  const auto is_apart = [](const Operand<T>& o, const OutlierRule& rule, double value,
+                           std::int64_t row, std::int64_t k) {
+    return rule(static_cast<float>(value), o.transposed ? row : k);
+  };
   Sums s;
   for (std::int64_t k = 0; k < a.cols; ++k) {
     const double x = reference::element(a, i, k), y = reference::element(b, j, k);
+    const bool x_apart = is_apart(a, extras.a_outliers, x, i, k);
+    const bool y_apart = is_apart(b, extras.b_outliers, y, j, k);
+    // An element that is not set apart belongs to its row's statistic, whatever it meets.
+    if (!x_apart) s.a_max = std::max(s.a_max, std::fabs(x));
+    if (!y_apart) s.b_max = std::max(s.b_max, std::fabs(y));
+    if (x_apart || y_apart) {
+      s.apart += x * y;
+      s.apart_abs += std::fabs(x * y);
+      ++s.apart_terms;
+      continue;
+    }
     s.dot += x * y;
     s.a_abs += std::fabs(x);
     s.b_abs += std::fabs(y);
     s.a_squares += x * x;
     s.b_squares += y * y;
-    s.a_max = std::max(s.a_max, std::fabs(x));
-    s.b_max = std::max(s.b_max, std::fabs(y));
+    ++s.depth;
   }
   return s;
 }
@@ -44,31 +62,38 @@ Sums sums_of(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std::int6
 
 template <class T>
 Check verify_quantized_product(std::string_view what, const Operand<T>& a, const Operand<T>& b,
-                               Matrix<const T> out, std::uint64_t seed) {
+                               Matrix<const T> out, std::uint64_t seed,
+                               const ProductExtras<T>& extras) {
   constexpr double kC = 0.5 + 0x1p-15;
   // Of the scales, their product and the conversion of the accumulator, each rounded to f32.
   constexpr double kDequantizeRounding = 0x1p-21;
-  const auto depth = static_cast<double>(a.cols);
+  const bool decomposed = extras.a_outliers.sets_any_apart() || extras.b_outliers.sets_any_apart();
   const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
 
   std::mutex mutex;
   double error = 0, explained = 0, truth = 0;  // of squares, over all samples
   Check check = compare_bounded(what, out, samples, [&](std::int64_t i, std::int64_t j) {
-    const Sums s = sums_of(a, b, i, j);
+    const Sums s = sums_of(a, b, i, j, extras);
     const double sa = s.a_max / 127, sb = s.b_max / 127;
-    const double quantizer = kC * (s.a_abs * sb + s.b_abs * sa) + kC * kC * depth * sa * sb;
-    const double magnitude = std::fabs(s.dot) + quantizer;
-    const double bound =
-        quantizer + kDequantizeRounding * magnitude + output_rounding<T>(magnitude);
-    const double variance = (s.a_squares * sb * sb + s.b_squares * sa * sa) / 12 +
-                            depth * sa * sa * sb * sb / 144 +
-                            std::pow(output_rounding<T>(std::fabs(s.dot)), 2);
-    const double difference = to_double(out(i, j)) - s.dot;
+    const double quantizer = kC * (s.a_abs * sb + s.b_abs * sa) + kC * kC * s.depth * sa * sb;
+    const double first = s.dot + (extras.bias.length == 0 ? 0 : to_double(extras.bias(j)));
+    const double value = first + s.apart;
+    const double magnitude = std::fabs(first) + quantizer;
+    double bound = quantizer + kDequantizeRounding * magnitude + output_rounding<T>(magnitude);
+    double variance = (s.a_squares * sb * sb + s.b_squares * sa * sa) / 12 +
+                      s.depth * sa * sa * sb * sb / 144 +
+                      std::pow(output_rounding<T>(std::fabs(first)), 2);
+    if (decomposed) {
+      const double summation = (s.apart_terms + 1) * 0x1p-24 * (s.apart_abs + magnitude);
+      bound += summation + output_rounding<T>(std::fabs(value) + quantizer + summation);
+      variance += std::pow(output_rounding<T>(std::fabs(value)), 2);
+    }
+    const double difference = to_double(out(i, j)) - value;
     const std::lock_guard lock(mutex);
     error += difference * difference;
     explained += variance;
-    truth += s.dot * s.dot;
-    return Expected{s.dot, bound};
+    truth += value * value;
+    return Expected{value, bound};
   });
   if (truth > 0 && std::isfinite(error)) check.rel_frobenius = std::sqrt(error / truth);
   const double factor = std::sqrt(error / explained);
@@ -86,8 +111,10 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
 }
 
 template Check verify_quantized_product(std::string_view, const Operand<f16>&, const Operand<f16>&,
-                                        Matrix<const f16>, std::uint64_t);
+                                        Matrix<const f16>, std::uint64_t,
+                                        const ProductExtras<f16>&);
 template Check verify_quantized_product(std::string_view, const Operand<bf16>&,
-                                        const Operand<bf16>&, Matrix<const bf16>, std::uint64_t);
+                                        const Operand<bf16>&, Matrix<const bf16>, std::uint64_t,
+                                        const ProductExtras<bf16>&);
 
 }  // namespace octet::harness

@@ -10,12 +10,16 @@
 // whole are held to what independent rounding errors, uniform in half a step each way, add up to:
 //
 //   sum_k (a_k^2 s_b^2 + b_k^2 s_a^2) / 12 + K s_a^2 s_b^2 / 144     (variance of an element)
+//
+// What a threshold sets apart takes no part in these sums and these scales: it is added afterwards
+// with all its bits, after which the result is rounded once more.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
 
 #include "harness/check.hpp"
+#include "harness/outlier_rule.hpp"
 #include "octet/gemm.hpp"
 
 namespace octet::harness {
@@ -27,10 +31,19 @@ inline constexpr double kQuantizerRmsFactor = 1.5;
 /// Fewer samples than this are held by the elementwise bound alone.
 inline constexpr std::int64_t kQuantizerRmsSamples = 256;
 
+/// What a product computes beside a . b^T in int8. A rule speaks of its operand's tensor as it
+/// lies: a transposed operand's rows are the tensor's columns.
+template <class T>
+struct ProductExtras {
+  Vector<const T> bias{};  // empty: none
+  OutlierRule a_outliers{}, b_outliers{};
+};
+
 /// out[M,N] from int8 copies of a[M,K] and b[N,K], each scaled by its rows' absmax / 127. T is f16
 /// or bf16. rel_frobenius is set to the samples' relative error.
 template <class T>
 Check verify_quantized_product(std::string_view what, const Operand<T>& a, const Operand<T>& b,
-                               Matrix<const T> out, std::uint64_t seed);
+                               Matrix<const T> out, std::uint64_t seed,
+                               const ProductExtras<T>& extras = {});
 
 }  // namespace octet::harness

@@ -1,9 +1,9 @@
 // A training step under test: its inputs, the 16-bit and the int8 step on the same data, what they
 // must satisfy, and their time.
 //
-// Every stage of the int8 step is verified on the buffers that it ran on: quantization and
-// dequantization bit for bit, int32 accumulators by Freivalds' check, and each result against f64
-// within the bound that follows from the quantizer. Then both steps are compared as wholes.
+// Every stage of the int8 step is verified on the buffers that it ran on (stage_check.hpp), and
+// each result against f64 within the bound that follows from the quantizer. Then both steps are
+// compared as wholes. A step that sets outliers apart is also held against one that does not.
 #pragma once
 
 #include <fmt/format.h>
@@ -27,36 +27,83 @@
 #include "harness/plans.hpp"
 #include "harness/quantized_product.hpp"
 #include "harness/run_case.hpp"
+#include "harness/stage_check.hpp"
+#include "harness/step_inputs.hpp"
 #include "harness/verify.hpp"
 #include "octet/graph.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
 
+/// How the steps of a case run, and on what.
+struct StepSetting {
+  Policy policy;
+  StepOptions options;
+  Distribution distribution = Distribution::gaussian;
+
+  /// The 16-bit step has no int8 products, so nothing but the bias concerns it.
+  StepOptions native_options() const {
+    StepOptions native;
+    native.bias = options.bias;
+    return native;
+  }
+  /// The same int8 step with nothing set apart.
+  StepOptions undecomposed_options() const {
+    StepOptions undecomposed = options;
+    undecomposed.threshold = 0;
+    return undecomposed;
+  }
+};
+
+/// What a record says of the options; run_and_verify adds the outliers that were found.
+inline Json to_json(const StepOptions& options) {
+  const bool decomposed = options.threshold > 0;
+  return {{"bias", options.bias},
+          {"threshold", decomposed ? Json(options.threshold) : Json(nullptr)},
+          {"outlier_mode", decomposed ? Json(name(options.outlier_mode)) : Json(nullptr)},
+          {"outliers", Json::array()}};
+}
+
 template <class B, class T>
 class StepCase {
  public:
-  StepCase(B backend, const Problem& problem, Policy policy, std::uint64_t seed, bool timed)
-      : backend_(backend), problem_(problem), policy_(policy), seed_(seed) {
+  StepCase(B backend, const Problem& problem, const StepSetting& setting, std::uint64_t seed,
+           bool timed)
+      : backend_(backend),
+        problem_(problem),
+        setting_(setting),
+        seed_(seed),
+        verify_(backend, seed) {
     require_memory(timed);
-    allocate_inputs();
+    progress("making", "inputs");
+    inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias, seed);
     gemm_workspace_ = make_pinned_workspace(backend);
-    native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(), inputs());
-    int8_.emplace(backend, gemm_workspace_, problem.layer, policy, inputs());
+    native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(),
+                    setting.native_options(), inputs());
+    int8_.emplace(backend, gemm_workspace_, problem.layer, setting.policy, setting.options,
+                  inputs());
   }
+
+  /// Changes the int8 step before it runs: negative controls plant what must be found.
+  void change(const std::function<void(TrainingStep<B, T>&)>& change) { change(**int8_); }
 
   /// Runs both steps stage by stage, each stage followed by its verification, and compares them.
   /// On the CPU, where a step takes seconds to minutes, these are the runs that are timed as well.
   Check run_and_verify(Json& record) {
     native_->poison(0xa5, WeightMode::every_step);
     int8_->poison(0xa5, WeightMode::every_step);
-    Check check = run_stages(*native_, "native", record);
+    Check check = merge({inputs_->verify(), run_stages(*native_, "native", record)});
     check = merge({check, run_stages(*int8_, "int8", record)});
-    for (const Product p : kProducts) check = merge({check, verify_result(p, record)});
-    for (const auto& step : {&*native_, &*int8_}) {
-      if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
+    record_outliers(record);
+    // A list that overflowed was reported, and has turned what it is added to into NaN.
+    if (!overflowed_) {
+      for (const Product p : kProducts) check = merge({check, verify_result(p, record)});
+      if (setting_.options.threshold > 0) check = merge({check, verify_gain(record)});
     }
-    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
+    for (const auto& step : {&*native_, &*int8_}) {
+      if (const auto damage = step->damage()) check = merge({check, failure("guards", *damage)});
+    }
+    if (const auto damage = ledger_.damage()) check = merge({check, failure("guards", *damage)});
     verified_ = {native_->hashes(), {}, int8_->hashes()};
     record["output_hash"] = hex(hash_bytes(verified_.int8.data(), 8 * verified_.int8.size()));
     return check;
@@ -84,20 +131,25 @@ class StepCase {
     const LayerShape& l = problem_.layer;
     constexpr std::int64_t kGemmWorkspace = 32 << 20;
     const std::int64_t inputs = 2 * (l.tokens() * l.model + l.hidden * l.model) * kElement;
-    std::int64_t bytes = inputs + kGemmWorkspace +
-                         TrainingStep<B, T>::workspace_bytes(l, Policy::native()) +
-                         TrainingStep<B, T>::workspace_bytes(l, policy_);
+    const std::int64_t native =
+        TrainingStep<B, T>::workspace_bytes(l, Policy::native(), setting_.native_options());
+    std::int64_t bytes = inputs + kGemmWorkspace + native +
+                         TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.options);
+    if (setting_.options.threshold > 0) {
+      // The undecomposed step; before it, a result that outliers are added to is kept.
+      bytes += std::max(
+          TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.undecomposed_options()),
+          std::max(l.tokens(), l.model) * l.hidden * kElement);
+    }
     if (timed && (!std::is_same_v<B, Cpu> || problem_.size.empty())) {
       // The transposed copies, and the results of the step that reads them.
-      bytes += inputs + 2 * l.tokens() * l.hidden * kElement +
-               TrainingStep<B, T>::workspace_bytes(l, Policy::native());
+      bytes += inputs + 2 * l.tokens() * l.hidden * kElement + native;
     }
     return bytes;
   }
 
  private:
   static constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
-  using Input = std::unique_ptr<Tensor<B, T>>;
 
   void require_memory(bool timed) const {
     const std::int64_t needed = predicted_bytes(timed), available = free_memory(backend_);
@@ -108,54 +160,11 @@ class StepCase {
     }
   }
 
-  void allocate_inputs() {
-    const LayerShape& l = problem_.layer;
-    const auto root = [](std::int64_t n) { return 1.0f / std::sqrt(static_cast<float>(n)); };
-    constexpr float kGradientScale = 1e-2f;
-    a_ = input("a", l.tokens(), l.model, 1.0f);
-    w1_ = input("w1", l.hidden, l.model, root(l.model));
-    w2_ = input("w2", l.model, l.hidden, root(l.hidden));
-    grad_ = input("grad", l.tokens(), l.model, kGradientScale);
-  }
-
-  Input input(const char* name, std::int64_t rows, std::int64_t cols, float scale) {
-    progress("making", name);
-    auto tensor = std::make_unique<Tensor<B, T>>(backend_, ledger_, name, Role::input, rows, cols);
-    tensor->fill(
-        [&](Matrix<T> host) { fill(host, options().distribution, scale, seed_from(name, seed_)); });
-    return tensor;
-  }
-
-  LayerInputs<T> inputs() const { return {a_->view(), w1_->view(), w2_->view(), grad_->view()}; }
-
-  static Check failure(const std::string& message) {
-    Check check;
-    check.kind = "guards";
-    check.passed = false;
-    check.status = "FAILED";
-    check.message = message;
-    return check;
-  }
+  LayerInputs<T> inputs() const { return inputs_->views(); }
 
   void progress(std::string_view verb, std::string_view what) const {
     if (problem_.size.empty()) return;
     fmt::print(stderr, "[ {:>8} ] {} {}\n", problem_.name, verb, what);
-  }
-
-  static std::string_view operator_name(const Stage<B, T>& stage) {
-    return std::visit(
-        []<class W>(const W& work) -> std::string_view {
-          if constexpr (std::is_same_v<W, QuantizeStage<T>>) {
-            return work.q_col.data == nullptr ? "quantize_rowwise" : "quantize_row_col";
-          } else if constexpr (std::is_same_v<W, GemmS8Stage<B>>) {
-            return "gemm_s8";
-          } else if constexpr (std::is_same_v<W, DequantizeStage<T>>) {
-            return "dequantize";
-          } else {
-            return kDType<T> == DType::f16 ? "gemm_f16" : "gemm_bf16";
-          }
-        },
-        stage.work);
   }
 
   static Json plan_of(const Stage<B, T>& stage) {
@@ -182,7 +191,7 @@ class StepCase {
   Json stage_record(const Stage<B, T>& stage, std::string_view variant, double median_us) const {
     return {{"variant", variant},
             {"product", name(stage.product)},
-            {"operator", operator_name(stage)},
+            {"operator", operator_name<T>(stage)},
             {"tensor", stage.tensor},
             {"weights", stage.weights},
             {"median_us", median_us},
@@ -198,78 +207,70 @@ class StepCase {
     Check check;
     for (Stage<B, T>& stage : step->stages()) {
       progress(variant,
-               fmt::format("{} {} {}", name(stage.product), operator_name(stage), stage.tensor));
-      const std::function<void()> call = [&] { step->run(stage); };
-      auto* const product = std::get_if<GemmS8Stage<B>>(&stage.work);
-      if (product != nullptr) step.guard_beyond(product->acc);
+               fmt::format("{} {} {}", name(stage.product), operator_name<T>(stage), stage.tensor));
+      guard_beyond(step, stage);
+      step->plan(stage);
+      verify_.keep(stage);
+      // A stage that adds to its result begins anew in every run.
+      const std::array<std::function<void()>, 2> calls = {[&] {
+                                                            if (verify_.adds()) verify_.restore();
+                                                          },
+                                                          [&] { step->run(stage); }};
       if constexpr (kOnCpu) {
-        step->plan(stage);
-        timings.push_back(measure_sequence(backend_, std::span(&call, 1), how).front());
+        timings.push_back(measure_sequence(backend_, calls, how).back());
         record["stages"].push_back(stage_record(stage, variant, timings.back().summary().median));
       } else {
-        call();
+        calls.back()();
         synchronize(backend_);
       }
       keep_plan(stage);
-      if (product != nullptr) {
-        if (const auto damage = step.damage_beyond(product->acc)) {
-          check = merge({check, failure(*damage)});
-        }
-      }
-      check =
-          merge({check, std::visit([this](const auto& work) { return verify(work); }, stage.work)});
+      check = merge({check, damage_beyond(step, stage), verify_(stage)});
     }
     if constexpr (kOnCpu) cpu_timings_.push_back(std::move(timings));
     return check;
   }
 
-  // ---- what must be true of each stage ----
+  /// The accumulators are larger than most products need.
+  void guard_beyond(GuardedStep<B, T>& step, const Stage<B, T>& stage) const {
+    std::visit(
+        [&](const auto& work) {
+          if constexpr (requires {
+                          work.acc;
+                          work.a;
+                        })
+            step.guard_beyond(work.acc);
+        },
+        stage.work);
+  }
+  Check damage_beyond(const GuardedStep<B, T>& step, const Stage<B, T>& stage) const {
+    return std::visit(
+        [&](const auto& work) -> Check {
+          if constexpr (requires {
+                          work.acc;
+                          work.a;
+                        }) {
+            if (const auto damage = step.damage_beyond(work.acc)) return failure("guards", *damage);
+          }
+          return {};
+        },
+        stage.work);
+  }
 
-  Check verify(const QuantizeStage<T>& s) const {
-    const auto x = to_host(backend_, s.x);
-    const auto q_row = to_host(backend_, Matrix<const s8>(s.q_row));
-    const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
-    const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
-    if (s.q_col.data == nullptr) {
-      return verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
+  /// How many outliers each decomposed tensor has, and whether a list overflowed.
+  void record_outliers(Json& record) {
+    for (const Stage<B, T>& stage : (*int8_)->stages()) {
+      const auto* work = std::get_if<DecomposeStage<T>>(&stage.work);
+      if (work == nullptr) continue;
+      const StepList<T> list(backend_, work->outliers);
+      overflowed_ = overflowed_ || list.overflowed();
+      const std::int64_t elements = std::max<std::int64_t>(1, work->x.size());
+      record["step"]["outliers"].push_back(
+          {{"tensor", stage.tensor},
+           {"count", list.count},
+           {"share", static_cast<double>(list.count) / static_cast<double>(elements)},
+           {"capacity", list.capacity}});
     }
-    const auto q_col = to_host(backend_, Matrix<const s8>(s.q_col));
-    const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
-    return verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
-                                      {col_scale.view.data, s.col_scale.length});
   }
-
-  Check verify(const GemmS8Stage<B>& s) const {
-    const auto a = to_host(backend_, s.a), b = to_host(backend_, s.b);
-    const auto acc = to_host(backend_, Matrix<const s32>(s.acc));
-    return verify_gemm_s8(a.view, b.view, acc.view, seed_);
-  }
-
-  Check verify(const DequantizeStage<T>& s) const {
-    const auto acc = to_host(backend_, s.acc);
-    const auto row_scale = to_host(backend_, s.row_scale);
-    const auto col_scale = to_host(backend_, s.col_scale);
-    const auto out = to_host(backend_, Matrix<const T>(s.out));
-    return verify_dequantize<T>(acc.view, {row_scale.view.data, s.row_scale.length},
-                                {col_scale.view.data, s.col_scale.length}, {}, out.view);
-  }
-
-  Check verify(const GemmStage<B, T>& s) const {
-    const HostOperand a(backend_, s.a), b(backend_, s.b);
-    const auto out = to_host(backend_, Matrix<const T>(s.out));
-    return verify_gemm<T>(a.operand, b.operand, out.view, seed_);
-  }
-
-  /// A 16-bit operand and the host memory that it lies in.
-  struct HostOperand {
-    HostOperand(B backend, const Operand<T>& o)
-        : matrix(to_host(backend, o.transposed
-                                      ? Matrix<const T>(o.data, o.cols, o.rows, RowMajor{o.ld})
-                                      : Matrix<const T>(o.data, o.rows, o.cols, RowMajor{o.ld}))),
-          operand(o.transposed ? Operand<T>(transposed(matrix.view)) : Operand<T>(matrix.view)) {}
-    HostMatrix<T> matrix;
-    Operand<T> operand;
-  };
 
   /// A result of the int8 step against f64 on its own operands, and against the 16-bit step.
   Check verify_result(Product p, Json& record) {
@@ -278,7 +279,7 @@ class StepCase {
     const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
     const std::string what = fmt::format("{} of the int8 step", name(p));
     const Check whole =
-        compare_norms(what, actual.view, expected.view, norm_bounds(options().distribution));
+        compare_norms(what, actual.view, expected.view, norm_bounds(setting_.distribution));
     record["products"].push_back({{"product", name(p)},
                                   {"rel_frobenius", whole.rel_frobenius},
                                   {"worst_row", whole.worst_row},
@@ -288,11 +289,70 @@ class StepCase {
     Check check;
     // Norms of a few elements say nothing; small problems are held by the elementwise bound.
     if (!problem_.size.empty()) check = whole;
-    if (policy_.of(pass_of(p)) != Precision::s8) return check;
+    if (setting_.policy.of(pass_of(p)) != Precision::s8) return check;
     const auto& [a, b] = (*int8_)->operands(p);
-    const HostOperand host_a(backend_, a), host_b(backend_, b);
+    const HostOperand<T> host_a(backend_, a), host_b(backend_, b);
+    ProductExtras<T> extras;
+    HostMatrix<T> bias;
+    if (setting_.options.bias && pass_of(p) == Pass::fprop) {
+      bias = to_host(backend_, p == Product::fc1_fprop ? inputs().b1 : inputs().b2);
+      extras.bias = {bias.view.data, bias.view.cols};
+    }
+    if (setting_.options.threshold > 0 && pass_of(p) != Pass::dgrad) {
+      const bool is_fprop = pass_of(p) == Pass::fprop;
+      const OutlierRule rule(is_fprop ? host_a.matrix.view : host_b.matrix.view,
+                             setting_.options.threshold, setting_.options.outlier_mode);
+      (is_fprop ? extras.a_outliers : extras.b_outliers) = rule;
+    }
     return merge({check, verify_quantized_product<T>(what, host_a.operand, host_b.operand,
-                                                     actual.view, seed_)});
+                                                     actual.view, seed_, extras)});
+  }
+
+  /// The products that outliers are added to are nearer to the 16-bit step's than those of an int8
+  /// step that sets nothing apart. Held where there are outlier channels, which is what it is for.
+  Check verify_gain(Json& record) {
+    progress("comparing", "with the undecomposed step");
+    GuardedStep<B, T> undecomposed(backend_, gemm_workspace_, problem_.layer, setting_.policy,
+                                   setting_.undecomposed_options(), inputs());
+    undecomposed->run(WeightMode::every_step);
+    synchronize(backend_);
+    Check check;
+    for (std::size_t i = 0; i < kProducts.size(); ++i) {
+      const Product p = kProducts[i];
+      const auto actual = to_host(backend_, Matrix<const T>(undecomposed->result(p)));
+      const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
+      constexpr Bounds kNone{std::numeric_limits<double>::infinity()};
+      const double without =
+          compare_norms("the undecomposed step", actual.view, expected.view, kNone).rel_frobenius;
+      Json& product = record["products"][i];
+      product["undecomposed_rel_frobenius"] = without;
+      if (setting_.distribution != Distribution::outlier_channels || !adds_outliers(p)) continue;
+      const double with = product["rel_frobenius"];
+      if (with < without) continue;
+      check = merge({check, failure("gain", fmt::format("{}: its relative error is {:.4g} with its "
+                                                        "outliers set apart and {:.4g} without",
+                                                        name(p), with, without))});
+    }
+    return check;
+  }
+
+  /// Whether any outliers are added to a product.
+  bool adds_outliers(Product p) {
+    for (const Stage<B, T>& stage : (*int8_)->stages()) {
+      const bool adds = std::visit(
+          [this](const auto& work) {
+            if constexpr (requires {
+                            work.outliers;
+                            work.out;
+                          }) {
+              return StepList<T>(backend_, work.outliers).count > 0;
+            }
+            return false;
+          },
+          stage.work);
+      if (adds && stage.product == p) return true;
+    }
+    return false;
   }
 
   static Bounds norm_bounds(Distribution distribution) {
@@ -412,7 +472,7 @@ class StepCase {
     synchronize(backend_);
     check = merge({check, same_results("after the timed stages")});
     // Last, because it reads every input once more.
-    if (const auto damage = ledger_.damage()) check = merge({check, failure(*damage)});
+    if (const auto damage = ledger_.damage()) check = merge({check, failure("guards", *damage)});
     return check;
   }
 
@@ -450,13 +510,15 @@ class StepCase {
                   {&*int8_, &verified_.int8, "int8"}}};
     for (const auto& [step, verified, variant] : steps) {
       const std::vector<std::uint64_t> now = step->hashes();
-      for (std::size_t i = 0; i < kProducts.size(); ++i) {
+      const std::vector<std::string> names = step->result_names();
+      for (std::size_t i = 0; i < names.size(); ++i) {
         if (now[i] == (*verified)[i]) continue;
         check =
-            merge({check, failure(fmt::format("{} of the {} step {} differs from what was verified",
-                                              name(kProducts[i]), variant, when))});
+            merge({check, failure("bits",
+                                  fmt::format("{} of the {} step {} differs from what was verified",
+                                              names[i], variant, when))});
       }
-      if (const auto damage = step->damage()) check = merge({check, failure(*damage)});
+      if (const auto damage = step->damage()) check = merge({check, failure("guards", *damage)});
     }
     return check;
   }
@@ -492,7 +554,8 @@ class StepCase {
                                      copy(in.grad),
                                      copy((*native_)->result(Product::fc1_fprop)),
                                      copy((*native_)->result(Product::fc2_dgrad))};
-    transposed_.emplace(backend_, gemm_workspace_, problem_.layer, Policy::native(), in, copies);
+    transposed_.emplace(backend_, gemm_workspace_, problem_.layer, Policy::native(),
+                        setting_.native_options(), in, copies);
   }
 
   Check verify_transposed() {
@@ -509,13 +572,15 @@ class StepCase {
 
   B backend_;
   Problem problem_;
-  Policy policy_;
+  StepSetting setting_;
   std::uint64_t seed_;
+  StageCheck<B, T> verify_;
   Ledger ledger_;
-  Input a_, w1_, w2_, grad_;
-  std::vector<Input> copies_;
+  std::optional<StepInputs<B, T>> inputs_;
+  std::vector<std::unique_ptr<Tensor<B, T>>> copies_;
   GemmWorkspace<B> gemm_workspace_;
   std::optional<GuardedStep<B, T>> native_, int8_, transposed_;
+  bool overflowed_ = false;
   Verified verified_;
   std::vector<std::vector<Timing>> cpu_timings_;  // native, int8: one for each stage
 };

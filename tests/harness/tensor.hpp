@@ -128,8 +128,10 @@ class Tensor {
       fill(Matrix<T>(host.get(), rows_, cols_, RowMajor{ld_}));
       copy_from_host(backend_, view().data, host.get(), count * sizeof(T));
     }
-    content_ = content_hash();
+    seal();
   }
+  /// What lies in an input now is what must stay; for one that a kernel has made.
+  void seal() { content_ = content_hash(); }
 
   void poison(unsigned char byte) {
     guard_ = byte;

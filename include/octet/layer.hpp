@@ -1,0 +1,132 @@
+// The feed-forward layer that a training step runs: its shape, its six products, and the choices of
+// how they are computed.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "octet/matrix.hpp"
+#include "octet/outliers.hpp"
+
+namespace octet {
+
+struct LayerShape {
+  std::int64_t batch = 0, seq = 0, model = 0, hidden = 0;
+
+  constexpr std::int64_t tokens() const { return batch * seq; }
+  /// Floating-point or integer operations of the six products: 12 T D H.
+  constexpr std::int64_t operations() const { return 12 * tokens() * model * hidden; }
+};
+
+enum class Pass : std::uint8_t { fprop, dgrad, wgrad };
+enum class Precision : std::uint8_t { s8, native };  // native: the tensors' own 16-bit type
+
+/// Which passes run in int8.
+struct Policy {
+  Precision fprop = Precision::s8, dgrad = Precision::s8, wgrad = Precision::s8;
+
+  static constexpr Policy native() {
+    return {Precision::native, Precision::native, Precision::native};
+  }
+  constexpr Precision of(Pass pass) const {
+    return pass == Pass::fprop ? fprop : pass == Pass::dgrad ? dgrad : wgrad;
+  }
+  constexpr bool uses(Precision p) const { return fprop == p || dgrad == p || wgrad == p; }
+};
+
+/// Whether a step quantizes its weights, or finds them quantized by an earlier run.
+enum class WeightMode : std::uint8_t { every_step, kept };
+
+enum class Product : std::uint8_t {
+  fc1_fprop,
+  fc2_fprop,
+  fc2_dgrad,
+  fc1_dgrad,
+  fc2_wgrad,
+  fc1_wgrad
+};
+inline constexpr std::array kProducts = {Product::fc1_fprop, Product::fc2_fprop,
+                                         Product::fc2_dgrad, Product::fc1_dgrad,
+                                         Product::fc2_wgrad, Product::fc1_wgrad};
+
+constexpr std::string_view name(Product product) {
+  constexpr std::array<std::string_view, 6> kNames = {"fc1_fprop", "fc2_fprop", "fc2_dgrad",
+                                                      "fc1_dgrad", "fc2_wgrad", "fc1_wgrad"};
+  return kNames[static_cast<std::size_t>(product)];
+}
+
+constexpr Pass pass_of(Product product) { return static_cast<Pass>(static_cast<int>(product) / 2); }
+
+struct ProductShape {
+  std::int64_t m = 0, n = 0, k = 0;
+};
+
+constexpr ProductShape shape_of(Product product, const LayerShape& layer) {
+  const std::int64_t t = layer.tokens(), d = layer.model, h = layer.hidden;
+  switch (product) {
+    case Product::fc1_fprop:
+    case Product::fc2_dgrad:
+      return {t, h, d};
+    case Product::fc2_fprop:
+    case Product::fc1_dgrad:
+      return {t, d, h};
+    case Product::fc2_wgrad:
+      return {d, h, t};
+    case Product::fc1_wgrad:
+      return {h, d, t};
+  }
+  return {};
+}
+
+/// The order in which int8 products read their second operand, the weights in the forward pass:
+/// row-major, Col4_4R2_8C or Col32_2R_4R4. With the tiled ones the first operand and the
+/// accumulators are in Col32. bitsandbytes names them by the devices that they are for.
+enum class StepLayout : std::uint8_t { row, col_turing, col_ampere };
+
+constexpr std::string_view name(StepLayout layout) {
+  constexpr std::array<std::string_view, 3> kNames = {"row", "col_turing", "col_ampere"};
+  return kNames[static_cast<std::size_t>(layout)];
+}
+
+constexpr std::string_view name(OutlierMode mode) {
+  return mode == OutlierMode::element ? "element" : "column";
+}
+
+/// How a step computes, beside the precision of its passes.
+struct StepOptions {
+  StepLayout layout = StepLayout::row;
+  /// Outliers of a and out1 (outliers.hpp) stay out of the int8 products and are added in 16 bits.
+  /// 0: none are set apart.
+  float threshold = 0;
+  OutlierMode outlier_mode = OutlierMode::element;
+  /// Room in the list of a tensor's outliers, as a share of its elements. A list that overflows
+  /// turns the results that it is added to into NaN.
+  double outlier_share = 0.02;
+  /// Adds b1 and b2 in the forward pass and computes their gradients.
+  bool bias = false;
+
+  static constexpr std::int64_t kLeastOutlierCapacity = 1024;
+  constexpr std::int64_t outlier_capacity(std::int64_t elements) const {
+    return std::max(kLeastOutlierCapacity,
+                    static_cast<std::int64_t>(outlier_share * static_cast<double>(elements)));
+  }
+};
+
+/// What a step is given: a[T,D], w1[H,D], w2[D,H], grad[T,D], and with bias b1[H], b2[D].
+template <class T>
+struct LayerInputs {
+  Matrix<const T> a, w1, w2, grad;
+  Vector<const T> b1{}, b2{};
+};
+
+/// Copies that somebody transposed beforehand, for 16-bit products whose operands all have K
+/// contiguous: a[D,T], w1[D,H], w2[H,D], grad[D,T], out1[H,T], d1[H,T].
+template <class T>
+struct TransposedCopies {
+  Matrix<const T> a, w1, w2, grad, out1, d1;
+};
+
+}  // namespace octet
