@@ -9,6 +9,7 @@
 #include "harness/operators/gemm.hpp"
 #include "harness/operators/quantize.hpp"
 #include "harness/run_case.hpp"
+#include "harness/step_case.hpp"
 #include "harness/test_run.hpp"
 
 namespace octet::harness {
@@ -203,6 +204,96 @@ TEST(NegativeControl, DroppedSliceOfKIsReported) {
 TEST(NegativeControl, TransposedScalesAreReported) {
   expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",
                                                     "elements differ");
+}
+
+// ---- training steps whose stages are composed wrongly: each stage by itself is right ----
+
+/// What is said of a step on each backend where a device answers, after `change`.
+template <class F>
+void expect_step_verdict(const StepOptions& options, const F& change, std::string_view status,
+                         std::string_view message) {
+  for_each_backend([&]<class B>(B) {
+    if (!available(B{})) return;
+    Problem p;
+    p.name = "1x64x64x64";
+    p.layer = {1, 64, 64, 64};  // square, so that a wrong tensor has the right extents
+    const StepSetting setting{{}, options, Distribution::outlier_channels};
+    Json record = new_record(B::kName, "training_step", DType::f16, p, test_seed());
+    record["step"] = to_json(options);
+    StepCase<B, f16> step(make_backend<B>(), p, setting, test_seed(), false);
+    step.change([&](TrainingStep<B, f16>& s) { change(s); });
+    const Check check = step.run_and_verify(record);
+    EXPECT_EQ(check.status, status) << B::kName << ": " << check.message;
+    EXPECT_NE(check.message.find(message), std::string::npos)
+        << B::kName << ": '" << check.message << "' does not say '" << message << "'";
+  });
+}
+
+/// f(work) for each stage whose work is a W.
+template <class W, class B, class F>
+void for_each_stage(TrainingStep<B, f16>& step, const F& f) {
+  for (Stage<B, f16>& stage : step.stages()) {
+    if (auto* work = std::get_if<W>(&stage.work)) f(*work);
+  }
+}
+
+constexpr StepOptions kDecomposed{.threshold = 6, .outlier_share = 1};
+
+TEST(NegativeControl, RightStepPasses) {
+  for (const StepLayout layout : {StepLayout::row, StepLayout::col_turing}) {
+    StepOptions options = kDecomposed;
+    options.layout = layout;
+    options.bias = true;
+    expect_step_verdict(
+        options, [](auto&) {}, "PASSED", "");
+  }
+}
+TEST(NegativeControl, StepThatDropsItsOutliersIsReported) {
+  expect_step_verdict(
+      kDecomposed,
+      []<class B>(TrainingStep<B, f16>& step) {
+        std::erase_if(step.stages(), [](const Stage<B, f16>& stage) {
+          return std::holds_alternative<SpmmStage<f16>>(stage.work);
+        });
+      },
+      "FAILED", "fc1_fprop of the int8 step: ");
+}
+TEST(NegativeControl, StepThatDropsTheOutliersOfAWeightGradientIsReported) {
+  expect_step_verdict(
+      kDecomposed,
+      []<class B>(TrainingStep<B, f16>& step) {
+        std::erase_if(step.stages(), [](const Stage<B, f16>& stage) {
+          return std::holds_alternative<SpmmTransposedStage<f16>>(stage.work);
+        });
+      },
+      "FAILED", "fc1_wgrad of the int8 step: ");
+}
+TEST(NegativeControl, StepThatTransformsTheUntransposedCopyIsReported) {
+  expect_step_verdict(
+      {.layout = StepLayout::col_ampere},
+      []<class B>(TrainingStep<B, f16>& step) {
+        for_each_stage<QuantizeStage<f16>>(step, [&](const QuantizeStage<f16>& quantized) {
+          for_each_stage<TransformStage<Col32>>(step, [&](TransformStage<Col32>& transform) {
+            if (transform.x.data == quantized.q_col.data) transform.x = quantized.q_row;
+          });
+        });
+      },
+      "FAILED", "fc2_wgrad of the int8 step: ");
+}
+TEST(NegativeControl, BiasGradientOfTheWrongTensorIsReported) {
+  expect_step_verdict(
+      {.bias = true},
+      [](auto& step) {
+        const auto grad_b1 = step.grad_b1().data;
+        Matrix<const f16> grad;
+        for_each_stage<ColumnSumStage<f16>>(step, [&](ColumnSumStage<f16>& sum) {
+          if (sum.sum.data != grad_b1) grad = sum.x;
+        });
+        for_each_stage<ColumnSumStage<f16>>(step, [&](ColumnSumStage<f16>& sum) {
+          if (sum.sum.data == grad_b1) sum.x = grad;
+        });
+      },
+      "FAILED", "grad_b1 of the int8 step: ");
 }
 
 }  // namespace

@@ -153,6 +153,22 @@ class StageCheck {
     return std::visit([this](const auto& work) { return verify(work); }, stage.work);
   }
 
+  /// `sum` is x's rows added up, in the order that column_sum has.
+  Check column_sums(std::string_view what, Matrix<const T> x, Vector<const T> sum) const {
+    const auto rows = to_host(backend_, x);
+    const auto actual = to_host(backend_, sum);
+    return compare_bits(what, Vector<const T>(actual.view.data, sum.length), [&](std::int64_t j) {
+      float total = 0;
+      for (std::int64_t i = 0; i < x.rows; i += kColumnSumChunk) {
+        float part = 0;
+        const std::int64_t end = std::min(i + kColumnSumChunk, x.rows);
+        for (std::int64_t r = i; r < end; ++r) part += static_cast<float>(rows.view(r, j));
+        total += part;
+      }
+      return T(total);
+    });
+  }
+
  private:
   static std::size_t bytes(Matrix<T> m) { return static_cast<std::size_t>(m.size()) * sizeof(T); }
   HostMatrix<T> host(Vector<const T> v) const { return to_host(backend_, v); }
@@ -395,21 +411,7 @@ class StageCheck {
   }
 
   Check verify(const ColumnSumStage<T>& s) const {
-    const auto x = to_host(backend_, s.x);
-    const auto sum = host(s.sum);
-    return compare_bits("sum of the rows", Vector<const T>(sum.view.data, s.sum.length),
-                        [&](std::int64_t j) {
-                          float total = 0;
-                          for (std::int64_t i = 0; i < x.view.rows; i += kColumnSumChunk) {
-                            float part = 0;
-                            const std::int64_t end = std::min(i + kColumnSumChunk, x.view.rows);
-                            for (std::int64_t r = i; r < end; ++r) {
-                              part += static_cast<float>(x.view(r, j));
-                            }
-                            total += part;
-                          }
-                          return T(total);
-                        });
+    return column_sums("sum of the rows", s.x, s.sum);
   }
 
   B backend_;
