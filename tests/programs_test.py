@@ -40,6 +40,7 @@ class Programs(unittest.TestCase):
             ("quantize_test", "Cpu/*/64x64"),
             ("gemm_test", "Cpu/*/128x128x64*"),
             ("training_step_test", "Cpu/TrainingStep_f16.*/2x64x128x256"),
+            ("training_step_test", "Cpu/TrainingStepOptions_f16.*/2x64x128x256_*"),
         ):
             result = run(program, f"--gtest_filter={case}", OCTET_RECORDS=str(self.records))
             self.assertEqual(result.returncode, 0, result)
@@ -83,6 +84,12 @@ class Programs(unittest.TestCase):
             ("OCTET_REQUIRE", "rocm", "OCTET_REQUIRE names 'rocm' but a backend is cpu or cuda"),
             ("OCTET_DISTRIBUTION", "normal", "'normal' is none of gaussian"),
             ("OCTET_CACHE", "warm", "cache mode 'warm' is none of rotate, cold, hot"),
+            ("OCTET_LAYOUT", "col", "OCTET_LAYOUT is 'col' but must be one of row, col_turing"),
+            ("OCTET_THRESHOLD", "0", "OCTET_THRESHOLD is '0' but must be a number above 0"),
+            ("OCTET_THRESHOLD", "nan", "OCTET_THRESHOLD is 'nan' but must be a number above 0"),
+            ("OCTET_OUTLIER_MODE", "row", "OCTET_OUTLIER_MODE is 'row' but must be one of element"),
+            ("OCTET_OUTLIER_SHARE", "2", "but must be a number above 0 and up to 1"),
+            ("OCTET_BIAS", "yes", "OCTET_BIAS is 'yes' but must be 0 or 1"),
             ("OCTET_POLICY", "s8,s8", "OCTET_POLICY is 's8,s8' but must be"),
             ("OCTET_RECORDS", "/dev/null/r.jsonl", "/dev/null/r.jsonl cannot be written"),
             ("CTEST_RESOURCE_GROUP_0_GPUS", "gpu1", "must begin with id:"),

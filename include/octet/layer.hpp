@@ -108,6 +108,8 @@ struct StepOptions {
   /// Adds b1 and b2 in the forward pass and computes their gradients.
   bool bias = false;
 
+  bool operator==(const StepOptions&) const = default;
+
   static constexpr std::int64_t kLeastOutlierCapacity = 1024;
   constexpr std::int64_t outlier_capacity(std::int64_t elements) const {
     return std::max(kLeastOutlierCapacity,

@@ -77,6 +77,16 @@ def pad_marks(cells):
     return [cell if cell[-1:] in "*!" else cell + " " for cell in cells]
 
 
+KINDS = {"spmm": "outliers", "sort": "outliers"}
+
+
+def kind_of(operator):
+    """The column that a stage's time belongs to."""
+    starts = ("quantize", "dequantize", "transform", "spmm", "sort")
+    start = next((s for s in starts if operator.startswith(s)), "product")
+    return KINDS.get(start, start)
+
+
 class Step:
     """What the table says of one record."""
 
@@ -110,19 +120,38 @@ class Step:
         return "*" if at(self.variants.get(variant), "derived") else ""
 
     def stage_us(self, variant, product, kind, weights=None):
-        """What the stages of one kind add up to; None where there is none."""
-
-        def kind_of(operator):
-            return next((k for k in ("quantize", "dequantize") if operator.startswith(k)), "product")
+        """What the stages of some kinds add up to; None where there is none."""
 
         return known_sum(
             stage.get("median_us")
             for stage in at(self.record, "stages") or []
             if stage.get("variant") == variant
             and stage.get("product") == product
-            and kind_of(stage.get("operator") or "") == kind
+            and kind_of(stage.get("operator") or "") in kind
             and (weights is None or bool(stage.get("weights")) == weights)
         )
+
+    def has_stages(self, kind):
+        stages = at(self.record, "stages") or []
+        return any(kind_of(stage.get("operator") or "") == kind for stage in stages)
+
+    def options(self):
+        """What is not as it is by default, in words."""
+        record = self.record
+        layout, threshold = at(record, "layout"), at(record, "step", "threshold")
+        texts = [layout] if layout not in (None, "row") else []
+        if threshold is not None:
+            texts.append(f"threshold {threshold:g} by {at(record, 'step', 'outlier_mode')}")
+        texts += ["bias"] if at(record, "step", "bias") else []
+        texts += [record["data"]] if record.get("data") not in (None, "gaussian") else []
+        return tuple(texts)
+
+    def outlier_lines(self):
+        found = [
+            f"{entry['tensor']} {entry['count']:,} ({100 * entry['share']:.3f} %)"
+            for entry in at(self.record, "step", "outliers") or []
+        ]
+        return [f"{self.size} {self.dtype} outliers: {', '.join(found)}"] if found else []
 
     def relative_error(self, product):
         for entry in at(self.record, "products") or []:
@@ -193,34 +222,40 @@ def steady(steps):
     return Grid(columns, rows) if rows else None
 
 
+def split_scale(largest_us, columns):
+    """Unit, its factor and decimals: where there are more columns, fewer digits in each."""
+    if columns < 6:
+        return "us", 1, 1 if largest_us < 1e5 else 0
+    unit, factor = ("ms", 1e-3) if largest_us >= 1e6 else ("us", 1)
+    return unit, factor, 1 if largest_us * factor < 1e4 else 0
+
+
 def split(step):
     """One row for each product, and their sum."""
+    extra = [kind for kind in ("transform", "outliers") if step.has_stages(kind)]
+    # In the order of the pipeline; weights are quantized and transformed.
+    parts = [("quantize", ["quantize"], False), ("weights", ["quantize", "transform"], True)]
+    parts += [("transform", ["transform"], False)] if "transform" in extra else []
+    parts += [("product", ["product"], None)]
+    parts += [("dequantize", ["dequantize"], None)]
+    parts += [("outliers", ["outliers"], None)] if "outliers" in extra else []
     rows = []
     for product in PRODUCTS:
-        parts = [
-            step.stage_us("int8", product, "quantize", weights=False),
-            step.stage_us("int8", product, "quantize", weights=True),
-            step.stage_us("int8", product, "product"),
-            step.stage_us("int8", product, "dequantize"),
-        ]
-        rows.append([*parts, known_sum(parts), step.stage_us("native", product, "product")])
+        times = [step.stage_us("int8", product, kinds, weights) for _, kinds, weights in parts]
+        native = step.stage_us("native", product, ["product"])
+        rows.append([*times, known_sum(times), native])
     rows.append([known_sum(column) for column in zip(*rows)])
     largest = max((v for row in rows for v in row if v is not None), default=0)
-    decimals = 1 if largest < 1e5 else 0
+    unit, factor, decimals = split_scale(largest, len(rows[0]) - 1)
     errors = [step.relative_error(product) for product in PRODUCTS] + [None]
-    columns = [(f"{step.size} {step.dtype}, us", "<")] + [
-        (heading, ">")
-        for heading in (
-            "quantize", "weights", "product", "dequantize", "int8", "16-bit", "ratio", "rel error"
-        )
-    ]  # fmt: skip
+    headings = [*(heading for heading, _, _ in parts), "int8", "16-bit", "ratio", "rel error"]
     return Grid(
-        columns,
+        [(f"{step.size} {step.dtype}, {unit}", "<")] + [(heading, ">") for heading in headings],
         [
             [
                 name,
-                *(number(value, decimals) for value in row),
-                ratio_text(quotient(row[5], row[4])),
+                *(number(None if us is None else us * factor, decimals) for us in row),
+                ratio_text(quotient(row[-1], row[-2])),
                 UNKNOWN if error is None else f"{100 * error:.3f} %",
             ]
             for name, row, error in zip((*PRODUCTS, "sum"), rows, errors)
@@ -239,6 +274,7 @@ def heading(steps):
     what = f"Training step, {at(record, 'backend')} on {device}"
     if steps[0].state() not in (None, "none"):
         what += f", {steps[0].state()}"
+    what += "".join(f", {text}" for text in steps[0].options())
     build = at(record, "build") or {}
     commit = str(build.get("git") or "unknown")[:12] + (" (dirty)" if build.get("dirty") else "")
     facts = [f"commit {commit}"] + [
@@ -274,11 +310,25 @@ SPLIT_LEGEND = [
 ]
 
 
+def split_legend(steps):
+    lines = list(SPLIT_LEGEND)
+    if any(", ms" in grid.columns[0][0] for grid in map(split, steps)):
+        lines[0] = lines[0].replace("in us", "in us or ms")
+    if any(step.has_stages("transform") for step in steps):
+        lines.append("transform: activations and gradients into tiles; that of weights is in weights.")
+    if any(step.has_stages("outliers") for step in steps):
+        lines.append("outliers: their 16-bit part, sorted where that is needed, and added.")
+    if any(at(step.record, "step", "bias") for step in steps):
+        lines.append("product: in weight gradients with the sum that is the bias' gradient.")
+    return lines
+
+
 def groups(steps):
-    """Steps that may stand in one table: of one backend, device and power state."""
+    """Steps that may stand in one table: of one backend, device, power state, and with like options."""
     by_key = {}
     for step in steps:
-        key = (at(step.record, "backend"), at(step.record, "device", "name"), step.state())
+        record = step.record
+        key = (at(record, "backend"), at(record, "device", "name"), step.state(), step.options())
         by_key.setdefault(key, []).append(step)
     return [sorted(group, key=Step.sort_key) for group in by_key.values()]
 
@@ -289,7 +339,7 @@ def render(recorded, markdown=False):
     lines = []
     for group in groups(steps):
         what, facts = heading(group)
-        verdicts = [line for step in group for line in step.verdict_lines()]
+        verdicts = [line for step in group for line in step.outlier_lines() + step.verdict_lines()]
         grids = [split(step) for step in group if at(step.record, "stages")]
         grids = [grid for grid in (steady(group), *grids) if grid]
         if markdown:
@@ -298,14 +348,14 @@ def render(recorded, markdown=False):
             lines += [" ".join(legend(group)), ""]
             for grid in grids:
                 lines += [*grid.markdown(), ""]
-            lines += [" ".join(SPLIT_LEGEND), ""] if grids else []
+            lines += [" ".join(split_legend(group)), ""] if grids else []
         else:
             for text in (what, facts):
                 lines += textwrap.wrap(text, WIDTH)
             lines += ["", *summary(group).text(), *verdicts, "", *legend(group), ""]
             for grid in grids:
                 lines += [*grid.text(), ""]
-            lines += [*SPLIT_LEGEND, ""] if grids else []
+            lines += [*split_legend(group), ""] if grids else []
     return "\n".join(lines)
 
 
