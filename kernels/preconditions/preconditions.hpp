@@ -49,6 +49,9 @@ void quantize_row_col(const Extents& x, const Extents& q_row, const Extents& row
                       const Extents& q_col, const Extents& col_scale);
 void dequantize(const Extents& acc, const Extents& row_scale, const Extents& col_scale,
                 const Extents& bias, const Extents& out);
+void transform(const Extents& x, const Extents& y);
+/// x is a batch, `first` its first matrix.
+void flatten(const Extents& first, std::int64_t count, std::int64_t stride, const Extents& y);
 
 /// The problem that the operands pose; throws when they pose none.
 GemmProblem gemm_s8(const Matrix<const s8>& a, const Matrix<const s8>& b, const Matrix<s32>& d);
