@@ -8,6 +8,7 @@
 #include "harness/operators/dequantize.hpp"
 #include "harness/operators/gemm.hpp"
 #include "harness/operators/quantize.hpp"
+#include "harness/operators/transform.hpp"
 #include "harness/run_case.hpp"
 #include "harness/test_run.hpp"
 
@@ -164,6 +165,57 @@ struct TransposedScales {
   }
 };
 
+template <class B, class T>
+using RowToCol32 = Transform<B, T, RowMajor, Col32>;
+template <class B, class T>
+using RowToAmpere = Transform<B, T, RowMajor, Col32_2R_4R4>;
+template <class B, class T>
+using ColToCol32 = Transform<B, T, ColMajor, Col32>;
+
+/// Rows in their own order, where the layout permutes them.
+struct UnpermutedRows {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32_2R_4R4> y) {
+    transform(backend, x, Matrix<s8, Col32>(y.data, y.rows, y.cols, Col32{y.layout.padded_rows}));
+  }
+};
+
+/// Something else than zero is left in the padding of the last panel.
+struct SpoiledPadding {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32> y) {
+    transform(backend, x, y);
+    overwrite(backend, &y(0, y.cols - 1) + 1, s8{7});
+  }
+};
+
+/// One panel is never written.
+struct UnwrittenPanel {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32> y) {
+    x.cols = y.cols = (x.cols - 1) / 32 * 32;
+    transform(backend, x, y);
+  }
+};
+
+/// The leading dimension of x is taken for packed.
+struct IgnoredStride {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, ColMajor> x, Matrix<s8, Col32> y) {
+    x.layout.ld = x.rows;
+    transform(backend, x, y);
+  }
+};
+
+/// Matrices of a batch are taken to follow each other without a gap.
+struct IgnoredBatchStride {
+  template <class B>
+  void operator()(B backend, Batch<const f16> x, Matrix<f16> y) {
+    x.stride = x.first.rows * x.first.layout.ld;
+    flatten(backend, x, y);
+  }
+};
+
 TEST(NegativeControl, RightKernelPasses) {
   expect_verdict<QuantizeRowCol, f16, Right>(small_matrix(), Depth::check_and_time, "PASSED", "");
 }
@@ -203,6 +255,27 @@ TEST(NegativeControl, DroppedSliceOfKIsReported) {
 TEST(NegativeControl, TransposedScalesAreReported) {
   expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",
                                                     "elements differ");
+}
+
+TEST(NegativeControl, UnpermutedRowsAreReported) {
+  expect_verdict<RowToAmpere, s8, UnpermutedRows>(small_matrix(), Depth::check, "FAILED", "y: ");
+}
+TEST(NegativeControl, SpoiledPaddingIsReported) {
+  expect_verdict<RowToCol32, s8, SpoiledPadding>(small_matrix(), Depth::check, "FAILED",
+                                                 "the memory of y, padding included: ");
+}
+TEST(NegativeControl, UnwrittenPanelIsReported) {
+  expect_verdict<RowToCol32, s8, UnwrittenPanel>(small_matrix(), Depth::check, "FAILED",
+                                                 "elements differ");
+}
+TEST(NegativeControl, IgnoredStrideIsReported) {
+  expect_verdict<ColToCol32, s8, IgnoredStride>(small_matrix(), Depth::check, "FAILED",
+                                                "elements differ");
+}
+TEST(NegativeControl, IgnoredBatchStrideIsReported) {
+  Problem p = small_matrix();
+  p.layer = {3, 43, 200, 0};
+  expect_verdict<Flatten, f16, IgnoredBatchStride>(p, Depth::check, "FAILED", "elements differ");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
 #include "octet/quantize.hpp"
+#include "octet/transform.hpp"
 
 namespace octet::harness {
 namespace {
@@ -102,6 +103,65 @@ void expect_refusals(B backend) {
 
 TEST(Preconditions, EveryBackendRefusesWrongCalls) {
   for_each_backend([](auto backend) { expect_refusals(backend); });
+}
+
+template <class B>
+void expect_transform_refusals(B backend) {
+  std::array<s8, 1024> memory{}, other{};
+  const Matrix<const s8> x(memory.data(), 4, 8);
+  const auto to = [&]<class L>(Matrix<s8, L> y) {
+    return refusal([&] { transform(backend, x, y); });
+  };
+  EXPECT_EQ(to(Matrix<s8, Col32>(other.data(), 5, 8)),
+            "transform: y.rows is 5 but must equal x.rows, 4");
+  EXPECT_EQ(to(Matrix<s8, ColMajor>(other.data(), 4, 7)),
+            "transform: y.cols is 7 but must equal x.cols, 8");
+  EXPECT_EQ(to(Matrix<s8, Col32>(nullptr, 4, 8)),
+            "transform: y is null, but 4 x 8 elements were expected");
+  EXPECT_EQ(to(Matrix<s8, ColMajor>(other.data(), 4, 8, ColMajor{3})),
+            "transform: y has leading dimension 3, but a column of it takes 4");
+  EXPECT_EQ(to(Matrix<s8, Col32>(other.data(), 4, 8, Col32{3})),
+            "transform: y in col32 has panels of 3 rows, but needs a multiple of 1 that holds 4");
+  EXPECT_EQ(
+      to(Matrix<s8, Col4_4R2_8C>(other.data(), 4, 8, Col4_4R2_8C{12})),
+      "transform: y in col4_4r2_8c has panels of 12 rows, but needs a multiple of 8 that holds 4");
+  EXPECT_EQ(
+      to(Matrix<s8, Col32_2R_4R4>(other.data(), 4, 8, Col32_2R_4R4{8})),
+      "transform: y in col32_2r_4r4 has panels of 8 rows, but needs a multiple of 32 that holds 4");
+  EXPECT_EQ(to(Matrix<s8, Col32>(memory.data() + 31, 4, 8)),
+            "transform: y overlaps x, but an output needs memory of its own");
+  // Overlaps the padding alone, which is written too.
+  EXPECT_EQ(refusal([&] {
+              const Matrix<const s8> behind(other.data() + 100, 4, 8);
+              transform(backend, behind, Matrix<s8, Col32>(other.data(), 4, 8));
+            }),
+            "transform: y overlaps x, but an output needs memory of its own");
+  EXPECT_NO_THROW(
+      transform(backend, Matrix<const s8>(nullptr, 0, 8), Matrix<s8, Col32>(nullptr, 0, 8)));
+
+  std::array<f16, 64> tensor{}, rows{};
+  const Batch<const f16> batch(Matrix<const f16>(tensor.data(), 2, 4, RowMajor{5}), 3, 12);
+  const auto flat = [&](Batch<const f16> from, Matrix<f16> y) {
+    return refusal([&] { flatten(backend, from, y); });
+  };
+  EXPECT_EQ(flat(batch, {rows.data(), 5, 4}),
+            "flatten: y.rows is 5 but must equal x.count * x.rows, 6");
+  EXPECT_EQ(flat(batch, {rows.data(), 6, 5}), "flatten: y.cols is 5 but must equal x.cols, 4");
+  EXPECT_EQ(flat({batch.first, -1, 12}, {rows.data(), 6, 4}),
+            "flatten: x.count is -1, but a batch cannot have fewer than 0 matrices");
+  EXPECT_EQ(flat({batch.first, 3, -12}, {rows.data(), 6, 4}),
+            "flatten: x.stride is -12, but matrices must follow each other");
+  EXPECT_EQ(flat({Matrix<const f16>(tensor.data(), 2, 4, RowMajor{3}), 3, 12}, {rows.data(), 6, 4}),
+            "flatten: x has leading dimension 3, but a row of it takes 4");
+  // Only the last matrix of the batch lies there.
+  EXPECT_EQ(flat(batch, {tensor.data() + 32, 6, 4}),
+            "flatten: y overlaps x, but an output needs memory of its own");
+  EXPECT_NO_THROW(flatten(backend, Batch<const f16>(Matrix<const f16>(nullptr, 2, 0), 3, 0),
+                          Matrix<f16>(nullptr, 6, 0)));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongTransforms) {
+  for_each_backend([](auto backend) { expect_transform_refusals(backend); });
 }
 
 template <class B>

@@ -17,6 +17,7 @@
 #include "reference/dequantize.hpp"
 #include "reference/gemm.hpp"
 #include "reference/quantize.hpp"
+#include "reference/transform.hpp"
 
 namespace octet::harness {
 namespace {
@@ -173,6 +174,37 @@ Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
       zeros);
 }
 
+template <class T, class From, class To>
+Check verify_transform(Matrix<const T, From> x, Matrix<const T, To> y, Zeros zeros) {
+  constexpr std::string_view kName = "verify_transform";
+  extent(kName, "y.rows", y.rows, x.rows);
+  extent(kName, "y.cols", y.cols, x.cols);
+  if (x.empty()) return nothing_to_compare();
+  const Check elements = compare_bits(
+      "y", y, [&](std::int64_t i, std::int64_t j) { return x(i, j); }, zeros);
+  if constexpr (std::is_same_v<To, RowMajor> || std::is_same_v<To, ColMajor>) {
+    return elements;
+  } else {
+    if (!elements.passed) return elements;
+    const std::vector<T> truth = reference::tiled(x, y.layout);
+    return merge(
+        {elements,
+         compare_bits(
+             "the memory of y, padding included", Vector<const T>(y.data, y.capacity()),
+             [&](std::int64_t n) { return truth[static_cast<std::size_t>(n)]; }, Zeros::allowed)});
+  }
+}
+
+template <class T>
+Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros) {
+  constexpr std::string_view kName = "verify_flatten";
+  extent(kName, "y.rows", y.rows, x.count * x.first.rows);
+  extent(kName, "y.cols", y.cols, x.first.cols);
+  return compare_bits(
+      "y", y, [&](std::int64_t i, std::int64_t j) { return reference::flattened<T>(x, i, j); },
+      zeros);
+}
+
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,
                      std::uint64_t seed, Zeros zeros) {
   if (a.cols == 0) zeros = Zeros::allowed;  // a sum of nothing
@@ -277,6 +309,33 @@ template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<
                                  Vector<const bf16>, Matrix<const bf16>, Zeros);
 template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
                                  Vector<const f32>, Matrix<const f32>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col32>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col4_4R2_8C>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col32_2R_4R4>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col32>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col4_4R2_8C>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col32_2R_4R4>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col4_4R2_8C>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col4_4R2_8C>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32_2R_4R4>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32_2R_4R4>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, Col32>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, Col32>, Zeros);
+template Check verify_transform(Matrix<const s32, Col32>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, Col32>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_flatten(Batch<const f16>, Matrix<const f16>, Zeros);
+template Check verify_flatten(Batch<const bf16>, Matrix<const bf16>, Zeros);
+template Check verify_flatten(Batch<const f32>, Matrix<const f32>, Zeros);
 template Check verify_gemm(const Operand<f16>&, const Operand<f16>&, Matrix<const f16>,
                            std::uint64_t, Zeros);
 template Check verify_gemm(const Operand<bf16>&, const Operand<bf16>&, Matrix<const bf16>,
