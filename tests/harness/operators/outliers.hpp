@@ -97,11 +97,12 @@ inline std::vector<Problem> hostile_outliers() {
   return problems;
 }
 
-/// The tensors of a model in both modes.
+/// The tensors of a model; of column mode those that a threshold is meant for, the activations.
 inline std::vector<Problem> model_outliers() {
   std::vector<Problem> problems;
   for (const bool columns : {false, true}) {
     for (Problem p : model_matrices()) {
+      if (columns && p.m != p.layer.tokens()) continue;
       p.threshold = 6.0f;
       p.outlier_columns = columns;
       p.list_room = 1000;
