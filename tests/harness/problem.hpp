@@ -28,6 +28,9 @@ struct Problem {
   std::int64_t ld_padding = 0;       // elements between the end of a row and the next
   bool special_values = false;       // rows and columns of zeros, NaN, Inf and subnormals
   bool bias = false;
+  float threshold = 0;           // of outliers
+  bool outlier_columns = false;  // whole columns are set apart
+  std::int64_t list_room = 0;    // entries that a list has room for beyond its own; may be negative
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).

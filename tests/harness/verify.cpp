@@ -106,6 +106,18 @@ Check compare_rows(std::string_view what, Matrix<const T> x, Matrix<const s8> q,
       zeros);
 }
 
+template <class T>
+Check compare_columns(std::string_view what, Matrix<const T> x, Matrix<const s8> q_col,
+                      const std::vector<float>& absmax, Zeros zeros) {
+  const std::vector<float> factor = multipliers(absmax);
+  return compare_bits(
+      what, q_col,
+      [&, f = factor.data()](std::int64_t i, std::int64_t j) {
+        return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
+      },
+      zeros);
+}
+
 /// Half the distance between numbers of T at this magnitude.
 template <class T>
 double half_ulp(double magnitude) {
@@ -131,6 +143,19 @@ Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<cons
 }
 
 template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros) {
+  constexpr std::string_view kName = "verify_quantize_colwise";
+  extent(kName, "q_col.rows", q_col.rows, x.cols);
+  extent(kName, "q_col.cols", q_col.cols, x.rows);
+  extent(kName, "col_scale.length", col_scale.length, x.cols);
+  if (x.empty()) return nothing_to_compare();
+  const std::vector<float> absmax = col_absmaxes(x);
+  return merge({compare_scales("col_scale", col_scale, absmax, zeros),
+                compare_columns("q_col", x, q_col, absmax, zeros)});
+}
+
+template <class T>
 Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
                               Vector<const float> row_scale, Matrix<const s8> q_col,
                               Vector<const float> col_scale, Zeros zeros) {
@@ -143,16 +168,10 @@ Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
   extent(kName, "col_scale.length", col_scale.length, x.cols);
   if (x.empty()) return nothing_to_compare();
   const std::vector<float> row_absmax = row_absmaxes(x), col_absmax = col_absmaxes(x);
-  const std::vector<float> col_factor = multipliers(col_absmax);
   return merge({compare_scales("row_scale", row_scale, row_absmax, zeros),
                 compare_scales("col_scale", col_scale, col_absmax, zeros),
                 compare_rows("q_row", x, q_row, row_absmax, zeros),
-                compare_bits(
-                    "q_col", q_col,
-                    [&, f = col_factor.data()](std::int64_t i, std::int64_t j) {
-                      return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
-                    },
-                    zeros)});
+                compare_columns("q_col", x, q_col, col_absmax, zeros)});
 }
 
 template <class T>
@@ -296,6 +315,12 @@ template Check verify_quantize_rowwise(Matrix<const f16>, Matrix<const s8>, Vect
 template Check verify_quantize_rowwise(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
                                        Zeros);
 template Check verify_quantize_rowwise(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_colwise(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_colwise(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_colwise(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
                                        Zeros);
 template Check verify_quantize_row_col(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
                                        Matrix<const s8>, Vector<const float>, Zeros);

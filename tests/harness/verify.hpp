@@ -24,6 +24,9 @@ template <class T>
 Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<const float> row_scale,
                               Zeros zeros = Zeros::mistrusted);
 template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros = Zeros::mistrusted);
+template <class T>
 Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
                               Vector<const float> row_scale, Matrix<const s8> q_col,
                               Vector<const float> col_scale, Zeros zeros = Zeros::mistrusted);
