@@ -95,6 +95,80 @@ TEST(Layout, InjectiveWithinCapacity) {
   }
 }
 
+/// Panels longer than the matrix, as a view into a larger one has them.
+TEST(Layout, PanelsMayBeLonger) {
+  for (const std::int64_t r : kHostile) {
+    for (const std::int64_t c : kHostile) {
+      const std::int64_t panels = round_up(c, 32);
+      expect_injective(Col32{r + 5}, r, c, (r + 5) * panels);
+      expect_injective(Col4_4R2_8C{round_up(r, 8) + 8}, r, c, (round_up(r, 8) + 8) * panels);
+      expect_injective(Col32_2R_4R4{round_up(r, 32) + 32}, r, c, (round_up(r, 32) + 32) * panels);
+    }
+  }
+}
+
+struct Place {
+  std::int64_t i, j;
+};
+
+// What lies at an offset, derived from how the orders are drawn, place by place, not by solving
+// their formulas.
+Place inverse(Col32 l, std::int64_t offset) {
+  const std::int64_t panel = 32 * l.rows;
+  return {offset % panel / 32, offset / panel * 32 + offset % 32};
+}
+/// A tile holds its even rows before its odd ones, each half in groups of four columns.
+Place inverse(Col4_4R2_8C l, std::int64_t offset) {
+  const std::int64_t panel = 32 * l.padded_rows, in_tile = offset % 256;
+  const std::int64_t odd = in_tile / 128, group = in_tile % 128 / 16, pair = in_tile % 16 / 4;
+  return {offset % panel / 256 * 8 + 2 * pair + odd, offset / panel * 32 + 4 * group + offset % 4};
+}
+/// Lines of 32 columns: rows 0 1 8 9 16 17 24 25, then 2 3 10 11 and so on.
+Place inverse(Col32_2R_4R4 l, std::int64_t offset) {
+  const std::int64_t panel = 32 * l.padded_rows, line = offset % 1024 / 32;
+  const std::int64_t first_of_eight = line % 8 / 2 * 8, pair = line / 8;
+  return {offset % panel / 1024 * 32 + first_of_eight + 2 * pair + line % 2,
+          offset / panel * 32 + offset % 32};
+}
+
+template <class L>
+void expect_inverse(std::int64_t rows, std::int64_t cols) {
+  const L layout = L::packed(rows, cols);
+  for (std::int64_t offset = 0; offset < layout.capacity(rows, cols); ++offset) {
+    const Place place = inverse(layout, offset);
+    ASSERT_EQ(layout(place.i, place.j), offset) << L::kName << ' ' << rows << 'x' << cols;
+  }
+}
+
+/// Every place of the memory, padding included, belongs to one coordinate of the padded matrix.
+TEST(Layout, InversesLeadBack) {
+  for (const std::int64_t r : kHostile) {
+    for (const std::int64_t c : kHostile) {
+      expect_inverse<Col32>(r, c);
+      expect_inverse<Col4_4R2_8C>(r, c);
+      expect_inverse<Col32_2R_4R4>(r, c);
+    }
+  }
+}
+
+TEST(Layout, PreferredByComputeCapability) {
+  for (const int capability : {0, 60, 61, 70, 72, 90, 100, 103, 120}) {
+    EXPECT_EQ(preferred_layout(capability), LayoutKind::row) << capability;
+  }
+  EXPECT_EQ(preferred_layout(75), LayoutKind::col4_4r2_8c);
+  for (const int capability : {80, 86, 87, 89}) {
+    EXPECT_EQ(preferred_layout(capability), LayoutKind::col32_2r_4r4) << capability;
+  }
+}
+
+TEST(Layout, KindsAndNamesAgree) {
+  EXPECT_EQ(name(kLayout<RowMajor>), RowMajor::kName);
+  EXPECT_EQ(name(kLayout<ColMajor>), ColMajor::kName);
+  EXPECT_EQ(name(kLayout<Col32>), Col32::kName);
+  EXPECT_EQ(name(kLayout<Col4_4R2_8C>), Col4_4R2_8C::kName);
+  EXPECT_EQ(name(kLayout<Col32_2R_4R4>), Col32_2R_4R4::kName);
+}
+
 TEST(Layout, NothingIsAllocatedForNothing) {
   EXPECT_EQ(RowMajor::packed(0, 5).capacity(0, 5), 0);
   EXPECT_EQ(RowMajor::packed(5, 0).capacity(5, 0), 0);

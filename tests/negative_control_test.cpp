@@ -7,7 +7,9 @@
 
 #include "harness/operators/dequantize.hpp"
 #include "harness/operators/gemm.hpp"
+#include "harness/operators/outliers.hpp"
 #include "harness/operators/quantize.hpp"
+#include "harness/operators/transform.hpp"
 #include "harness/run_case.hpp"
 #include "harness/step_case.hpp"
 #include "harness/test_run.hpp"
@@ -165,6 +167,162 @@ struct TransposedScales {
   }
 };
 
+template <class B, class T>
+using RowToCol32 = Transform<B, T, RowMajor, Col32>;
+template <class B, class T>
+using RowToAmpere = Transform<B, T, RowMajor, Col32_2R_4R4>;
+template <class B, class T>
+using ColToCol32 = Transform<B, T, ColMajor, Col32>;
+
+/// Rows in their own order, where the layout permutes them.
+struct UnpermutedRows {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32_2R_4R4> y) {
+    transform(backend, x, Matrix<s8, Col32>(y.data, y.rows, y.cols, Col32{y.layout.padded_rows}));
+  }
+};
+
+/// Something else than zero is left in the padding of the last panel.
+struct SpoiledPadding {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32> y) {
+    transform(backend, x, y);
+    overwrite(backend, &y(0, y.cols - 1) + 1, s8{7});
+  }
+};
+
+/// One panel is never written.
+struct UnwrittenPanel {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> x, Matrix<s8, Col32> y) {
+    x.cols = y.cols = (x.cols - 1) / 32 * 32;
+    transform(backend, x, y);
+  }
+};
+
+/// The leading dimension of x is taken for packed.
+struct IgnoredStride {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, ColMajor> x, Matrix<s8, Col32> y) {
+    x.layout.ld = x.rows;
+    transform(backend, x, y);
+  }
+};
+
+/// Matrices of a batch are taken to follow each other without a gap.
+struct IgnoredBatchStride {
+  template <class B>
+  void operator()(B backend, Batch<const f16> x, Matrix<f16> y) {
+    x.stride = x.first.rows * x.first.layout.ld;
+    flatten(backend, x, y);
+  }
+};
+
+Problem small_outliers() {
+  Problem p = small_matrix();
+  p.threshold = 2.5f;
+  p.list_room = 4;
+  return p;
+}
+
+/// quantize_row_col with a threshold, after which Fault::operator() spoils something.
+template <class Fault>
+struct Spoiled {
+  template <class B, class... Outputs>
+  void operator()(B backend, Matrix<const f16> x, float threshold, OutlierMode mode,
+                  Outputs... outputs) {
+    quantize_row_col<f16>(backend, x, Fault::threshold(threshold), mode, outputs...);
+    Fault{}(backend, outputs...);
+  }
+};
+struct NoFault {
+  static float threshold(float threshold) { return threshold; }
+  template <class B, class... Outputs>
+  void operator()(B, const Outputs&...) {}
+};
+
+/// Elements exactly at the threshold would stay; here all of a margin do.
+struct HigherThreshold : NoFault {
+  static float threshold(float threshold) { return threshold * 1.5f; }
+};
+/// A list in another order: its first two entries change places, as racing blocks would leave them.
+struct UnsortedList : NoFault {
+  template <class B>
+  void operator()(B backend, Matrix<s8>, Vector<float>, Matrix<s8>, Vector<float>,
+                  const CooList<f16>& list, Vector<std::byte>) {
+    copy(backend, list.col + 1, list.col, sizeof(s32));
+  }
+};
+/// An outlier that stays in the int8 part too counts twice.
+struct OutlierInBothParts : NoFault {
+  template <class B>
+  void operator()(B backend, Matrix<s8> q_row, Vector<float>, Matrix<s8>, Vector<float>,
+                  const CooList<f16>&, Vector<std::byte>) {
+    fill(backend, q_row.data, 127, static_cast<std::size_t>(q_row.cols));
+  }
+};
+/// Overflow that the count does not tell.
+struct CountOfWhatFits {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, float threshold, OutlierMode mode,
+                  Matrix<s8> q_row, Vector<float> row_scale, Matrix<s8> q_col,
+                  Vector<float> col_scale, CooList<f16> list, Vector<std::byte> workspace) {
+    quantize_row_col<f16>(backend, x, threshold, mode, q_row, row_scale, q_col, col_scale, list,
+                          workspace);
+    fill(backend, list.count, 0, sizeof(std::int64_t));
+  }
+};
+/// Written although there is no room for it.
+struct WritesBeyondCapacity : NoFault {
+  template <class B>
+  void operator()(B backend, Matrix<s8>, Vector<float>, Matrix<s8>, Vector<float>,
+                  const CooList<f16>& list, Vector<std::byte>) {
+    fill(backend, list.row + list.capacity, 1, sizeof(s32));
+  }
+};
+
+/// Columns' statistic of all rows but the last.
+struct ShortColumns {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q_col, Vector<float> col_scale) {
+    x.rows -= 1;
+    q_col.cols -= 1;
+    quantize_colwise<f16>(backend, x, q_col, col_scale);
+  }
+};
+
+/// A row's end is taken for the next row's beginning.
+struct ShiftedOffsets {
+  template <class B>
+  void operator()(B backend, const CooList<f16>& coo, Vector<std::int64_t> row_offsets) {
+    coo_to_csr(backend, coo, row_offsets);
+    copy(backend, row_offsets.data, row_offsets.data + 1, sizeof(std::int64_t));
+  }
+};
+/// A list by row, passed on as it is.
+struct UnsortedColumns {
+  template <class B>
+  void operator()(B backend, const CooList<f16>& by_row, const CooList<f16>& by_column,
+                  Vector<std::byte>) {
+    const auto bytes = [&](std::size_t size) {
+      return static_cast<std::size_t>(by_row.capacity) * size;
+    };
+    copy(backend, by_column.row, by_row.row, bytes(sizeof(s32)));
+    copy(backend, by_column.col, by_row.col, bytes(sizeof(s32)));
+    copy(backend, by_column.value, by_row.value, bytes(sizeof(f16)));
+    copy(backend, by_column.count, by_row.count, sizeof(std::int64_t));
+  }
+};
+/// The layout of another compute capability.
+struct WrongLayout {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, Col4_4R2_8C> w, Vector<const s32> columns,
+                  Matrix<s8> out) {
+    const Matrix<const s8, Col32> other(w.data, w.rows, w.cols, Col32{w.rows});
+    extract_outliers<s8>(backend, other, columns, out);
+  }
+};
+
 TEST(NegativeControl, RightKernelPasses) {
   expect_verdict<QuantizeRowCol, f16, Right>(small_matrix(), Depth::check_and_time, "PASSED", "");
 }
@@ -294,6 +452,67 @@ TEST(NegativeControl, BiasGradientOfTheWrongTensorIsReported) {
         });
       },
       "FAILED", "grad_b1 of the int8 step: ");
+TEST(NegativeControl, UnpermutedRowsAreReported) {
+  expect_verdict<RowToAmpere, s8, UnpermutedRows>(small_matrix(), Depth::check, "FAILED", "y: ");
+}
+TEST(NegativeControl, SpoiledPaddingIsReported) {
+  expect_verdict<RowToCol32, s8, SpoiledPadding>(small_matrix(), Depth::check, "FAILED",
+                                                 "the memory of y, padding included: ");
+}
+TEST(NegativeControl, UnwrittenPanelIsReported) {
+  expect_verdict<RowToCol32, s8, UnwrittenPanel>(small_matrix(), Depth::check, "FAILED",
+                                                 "elements differ");
+}
+TEST(NegativeControl, IgnoredStrideIsReported) {
+  expect_verdict<ColToCol32, s8, IgnoredStride>(small_matrix(), Depth::check, "FAILED",
+                                                "elements differ");
+}
+TEST(NegativeControl, IgnoredBatchStrideIsReported) {
+  Problem p = small_matrix();
+  p.layer = {3, 43, 200, 0};
+  expect_verdict<Flatten, f16, IgnoredBatchStride>(p, Depth::check, "FAILED", "elements differ");
+}
+
+TEST(NegativeControl, ShortColumnsAreReported) {
+  expect_verdict<QuantizeColwise, f16, ShortColumns>(small_matrix(), Depth::check, "FAILED",
+                                                     "q_col: ");
+}
+TEST(NegativeControl, OutliersThatAreRightPass) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<NoFault>>(small_outliers(), Depth::check_and_time,
+                                                          "PASSED", "");
+}
+TEST(NegativeControl, MissedOutliersAreReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<HigherThreshold>>(small_outliers(), Depth::check,
+                                                                  "FAILED", "count: ");
+}
+TEST(NegativeControl, UnsortedListIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<UnsortedList>>(small_outliers(), Depth::check,
+                                                               "FAILED", "list.col: ");
+}
+TEST(NegativeControl, OutlierInBothPartsIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<OutlierInBothParts>>(small_outliers(), Depth::check,
+                                                                     "FAILED", "q_row: ");
+}
+TEST(NegativeControl, SilentOverflowIsReported) {
+  Problem p = small_outliers();
+  p.list_room = -1;
+  expect_verdict<QuantizeOutliers, f16, CountOfWhatFits>(p, Depth::check, "FAILED", "count: 0 ");
+}
+TEST(NegativeControl, WriteBeyondTheListIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<WritesBeyondCapacity>>(
+      small_outliers(), Depth::check, "FAILED", "after the end of list.row was overwritten");
+}
+TEST(NegativeControl, ShiftedOffsetsAreReported) {
+  expect_verdict<CooToCsr, f16, ShiftedOffsets>(small_outliers(), Depth::check, "FAILED",
+                                                "row_offsets: ");
+}
+TEST(NegativeControl, UnsortedColumnsAreReported) {
+  expect_verdict<SortByColumn, f16, UnsortedColumns>(small_outliers(), Depth::check, "FAILED",
+                                                     "list.col: ");
+}
+TEST(NegativeControl, WrongLayoutIsReported) {
+  expect_verdict<ExtractOutliersCol4_4R2_8C, s8, WrongLayout>(small_matrix(), Depth::check,
+                                                              "FAILED", "out: ");
 }
 
 }  // namespace

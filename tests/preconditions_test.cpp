@@ -1,8 +1,12 @@
 // Wrong calls are refused with one sentence that names the operator, the value and what would be
 // right, before any device is touched; calls with nothing to do do nothing.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -10,7 +14,9 @@
 #include "octet/buffer.hpp"
 #include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
+#include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/transform.hpp"
 
 namespace octet::harness {
 namespace {
@@ -102,6 +108,217 @@ void expect_refusals(B backend) {
 
 TEST(Preconditions, EveryBackendRefusesWrongCalls) {
   for_each_backend([](auto backend) { expect_refusals(backend); });
+}
+
+template <class B>
+void expect_transform_refusals(B backend) {
+  std::array<s8, 1024> memory{}, other{};
+  const Matrix<const s8> x(memory.data(), 4, 8);
+  const auto to = [&]<class L>(Matrix<s8, L> y) {
+    return refusal([&] { transform(backend, x, y); });
+  };
+  EXPECT_EQ(to(Matrix<s8, Col32>(other.data(), 5, 8)),
+            "transform: y.rows is 5 but must equal x.rows, 4");
+  EXPECT_EQ(to(Matrix<s8, ColMajor>(other.data(), 4, 7)),
+            "transform: y.cols is 7 but must equal x.cols, 8");
+  EXPECT_EQ(to(Matrix<s8, Col32>(nullptr, 4, 8)),
+            "transform: y is null, but 4 x 8 elements were expected");
+  EXPECT_EQ(to(Matrix<s8, ColMajor>(other.data(), 4, 8, ColMajor{3})),
+            "transform: y has leading dimension 3, but a column of it takes 4");
+  EXPECT_EQ(to(Matrix<s8, Col32>(other.data(), 4, 8, Col32{3})),
+            "transform: y in col32 has panels of 3 rows, but needs a multiple of 1 that holds 4");
+  EXPECT_EQ(
+      to(Matrix<s8, Col4_4R2_8C>(other.data(), 4, 8, Col4_4R2_8C{12})),
+      "transform: y in col4_4r2_8c has panels of 12 rows, but needs a multiple of 8 that holds 4");
+  EXPECT_EQ(
+      to(Matrix<s8, Col32_2R_4R4>(other.data(), 4, 8, Col32_2R_4R4{8})),
+      "transform: y in col32_2r_4r4 has panels of 8 rows, but needs a multiple of 32 that holds 4");
+  EXPECT_EQ(to(Matrix<s8, Col32>(memory.data() + 31, 4, 8)),
+            "transform: y overlaps x, but an output needs memory of its own");
+  // Overlaps the padding alone, which is written too.
+  EXPECT_EQ(refusal([&] {
+              const Matrix<const s8> behind(other.data() + 100, 4, 8);
+              transform(backend, behind, Matrix<s8, Col32>(other.data(), 4, 8));
+            }),
+            "transform: y overlaps x, but an output needs memory of its own");
+  EXPECT_NO_THROW(
+      transform(backend, Matrix<const s8>(nullptr, 0, 8), Matrix<s8, Col32>(nullptr, 0, 8)));
+
+  std::array<f16, 64> tensor{}, rows{};
+  const Batch<const f16> batch(Matrix<const f16>(tensor.data(), 2, 4, RowMajor{5}), 3, 12);
+  const auto flat = [&](Batch<const f16> from, Matrix<f16> y) {
+    return refusal([&] { flatten(backend, from, y); });
+  };
+  EXPECT_EQ(flat(batch, {rows.data(), 5, 4}),
+            "flatten: y.rows is 5 but must equal x.count * x.rows, 6");
+  EXPECT_EQ(flat(batch, {rows.data(), 6, 5}), "flatten: y.cols is 5 but must equal x.cols, 4");
+  EXPECT_EQ(flat({batch.first, -1, 12}, {rows.data(), 6, 4}),
+            "flatten: x.count is -1, but a batch cannot have fewer than 0 matrices");
+  EXPECT_EQ(flat({batch.first, 3, -12}, {rows.data(), 6, 4}),
+            "flatten: x.stride is -12, but matrices must follow each other");
+  EXPECT_EQ(flat({Matrix<const f16>(tensor.data(), 2, 4, RowMajor{3}), 3, 12}, {rows.data(), 6, 4}),
+            "flatten: x has leading dimension 3, but a row of it takes 4");
+  // Only the last matrix of the batch lies there.
+  EXPECT_EQ(flat(batch, {tensor.data() + 32, 6, 4}),
+            "flatten: y overlaps x, but an output needs memory of its own");
+  EXPECT_NO_THROW(flatten(backend, Batch<const f16>(Matrix<const f16>(nullptr, 2, 0), 3, 0),
+                          Matrix<f16>(nullptr, 6, 0)));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongTransforms) {
+  for_each_backend([](auto backend) { expect_transform_refusals(backend); });
+}
+
+template <class B>
+void expect_colwise_refusals(B backend) {
+  Memory m;
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  const Matrix<s8> q_col(m.q_col.data(), 8, 4);
+  const Vector<float> cols(m.col_scale.data(), 8);
+  const auto colwise = [&](Matrix<const f16> x, Matrix<s8> q, Vector<float> scale) {
+    return refusal([&] { quantize_colwise<f16>(backend, x, q, scale); });
+  };
+  EXPECT_EQ(colwise(x, {m.q.data(), 4, 8}, cols),
+            "quantize_colwise: q_col.rows is 4 but must equal x.cols, 8");
+  EXPECT_EQ(colwise(x, {m.q.data(), 8, 3}, cols),
+            "quantize_colwise: q_col.cols is 3 but must equal x.rows, 4");
+  EXPECT_EQ(colwise(x, q_col, {m.col_scale.data(), 4}),
+            "quantize_colwise: col_scale.length is 4 but must equal x.cols, 8");
+  EXPECT_EQ(colwise(x, {nullptr, 8, 4}, cols),
+            "quantize_colwise: q_col is null, but 8 x 4 elements were expected");
+  EXPECT_EQ(colwise(x, {reinterpret_cast<s8*>(m.x.data()), 8, 4}, cols),
+            "quantize_colwise: q_col overlaps x, but an output needs memory of its own");
+  EXPECT_NO_THROW(quantize_colwise<f16>(backend, {nullptr, 0, 8}, {nullptr, 8, 0}, cols));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongColumns) {
+  for_each_backend([](auto backend) { expect_colwise_refusals(backend); });
+}
+
+/// A list, its sorted copy and a workspace that a refused call never reads.
+struct Lists {
+  std::array<s32, 16> row{}, col{}, sorted_row{}, sorted_col{};
+  std::array<f16, 16> value{}, sorted_value{};
+  std::int64_t count = 0, sorted_count = 0;
+  alignas(256) std::array<std::byte, 8192> workspace{};
+
+  CooList<f16> coo() { return {row.data(), col.data(), value.data(), 16, &count, 4, 8}; }
+  CooList<f16> sorted() {
+    return {sorted_row.data(), sorted_col.data(), sorted_value.data(), 16, &sorted_count, 4, 8};
+  }
+  Vector<std::byte> bytes(std::int64_t length = 8192) { return {workspace.data(), length}; }
+};
+
+template <class B>
+void expect_outlier_refusals(B backend) {
+  Memory m;
+  Lists l;
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  const Matrix<s8> q(m.q.data(), 4, 8), q_col(m.q_col.data(), 8, 4);
+  const Vector<float> rows(m.row_scale.data(), 4), cols(m.col_scale.data(), 8);
+  const auto quantize = [&](float threshold, CooList<f16> list, Vector<std::byte> workspace) {
+    return refusal([&] {
+      quantize_row_col<f16>(backend, x, threshold, OutlierMode::element, q, rows, q_col, cols, list,
+                            workspace);
+    });
+  };
+  const auto with = [&](auto change) {
+    CooList<f16> list = l.coo();
+    change(list);
+    return quantize(6.0f, list, l.bytes());
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(quantize(0.0f, l.coo(), l.bytes()),
+            "quantize_row_col: threshold is 0, but a positive number is needed");
+  EXPECT_EQ(quantize(-1.5f, l.coo(), l.bytes()),
+            "quantize_row_col: threshold is -1.5, but a positive number is needed");
+  EXPECT_EQ(quantize(kNan, l.coo(), l.bytes()),
+            "quantize_row_col: threshold is nan, but a positive number is needed");
+  EXPECT_EQ(with([](auto& list) { list.rows = 5; }),
+            "quantize_row_col: outliers.rows is 5 but must equal x.rows, 4");
+  EXPECT_EQ(with([](auto& list) { list.cols = 7; }),
+            "quantize_row_col: outliers.cols is 7 but must equal x.cols, 8");
+  EXPECT_EQ(with([](auto& list) { list.cols = std::int64_t{1} << 31; }),
+            "quantize_row_col: outliers is 4 x 2147483648, but its indices hold extents from 0 to "
+            "2147483647");
+  EXPECT_EQ(with([](auto& list) { list.capacity = -1; }),
+            "quantize_row_col: outliers.row is 1 x -1, but extents cannot be negative");
+  EXPECT_EQ(with([](auto& list) { list.col = nullptr; }),
+            "quantize_row_col: outliers.col is null, but 1 x 16 elements were expected");
+  EXPECT_EQ(with([](auto& list) { list.count = nullptr; }),
+            "quantize_row_col: outliers.count is null, but 1 x 1 elements were expected");
+  EXPECT_EQ(with([&](auto& list) { list.value = m.x.data() + 8; }),
+            "quantize_row_col: outliers.value overlaps x, but an output needs memory of its own");
+  EXPECT_EQ(with([](auto& list) { list.col = list.row; }),
+            "quantize_row_col: outliers.col overlaps outliers.row, but an output needs memory of "
+            "its own");
+  const std::int64_t needed = quantize_row_col_workspace_bytes(4, 8);
+  EXPECT_EQ(quantize(6.0f, l.coo(), l.bytes(needed - 1)),
+            fmt::format("quantize_row_col: workspace has {} bytes, but {} are needed", needed - 1,
+                        needed));
+  EXPECT_EQ(quantize(6.0f, l.coo(), {nullptr, needed}),
+            fmt::format("quantize_row_col: workspace is null, but 1 x {} elements were expected",
+                        needed));
+  EXPECT_EQ(quantize(6.0f, l.coo(), {l.workspace.data() + 16, needed}),
+            fmt::format("quantize_row_col: workspace is at address {}, but a multiple of 256 is "
+                        "needed",
+                        fmt::ptr(l.workspace.data() + 16)));
+
+  std::array<std::int64_t, 8> offsets{};
+  EXPECT_EQ(refusal([&] {
+              coo_to_csr<f16>(backend, l.coo(), {offsets.data(), 4});
+            }),
+            "coo_to_csr: row_offsets.length is 4 but must equal coo.rows + 1, 5");
+  EXPECT_EQ(refusal([&] {
+              coo_to_csr<f16>(backend, l.coo(), {nullptr, 5});
+            }),
+            "coo_to_csr: row_offsets is null, but 1 x 5 elements were expected");
+  EXPECT_EQ(refusal([&] {
+              coo_to_csr<f16>(backend, l.coo(), {&l.count, 5});
+            }),
+            "coo_to_csr: row_offsets overlaps coo.count, but an output needs memory of its own");
+
+  CooList<f16> small = l.sorted();
+  small.capacity = 15;
+  EXPECT_EQ(
+      refusal([&] { sort_by_column<f16>(backend, l.coo(), small, l.bytes()); }),
+      "sort_by_column: by_column.capacity is 15, but at least by_row.capacity, 16, is needed");
+  CooList<f16> wide = l.sorted();
+  wide.cols = 9;
+  EXPECT_EQ(refusal([&] { sort_by_column<f16>(backend, l.coo(), wide, l.bytes()); }),
+            "sort_by_column: by_column.cols is 9 but must equal by_row.cols, 8");
+  EXPECT_EQ(refusal([&] { sort_by_column<f16>(backend, l.coo(), l.coo(), l.bytes()); }),
+            "sort_by_column: by_column.row overlaps by_row.row, but an output needs memory of its "
+            "own");
+  if (available(backend)) {
+    const std::int64_t bytes = sort_by_column_workspace_bytes(backend, 16);
+    EXPECT_EQ(refusal([&] { sort_by_column<f16>(backend, l.coo(), l.sorted(), l.bytes(1)); }),
+              fmt::format("sort_by_column: workspace has 1 bytes, but {} are needed", bytes));
+  }
+
+  const Vector<const s32> columns(l.col.data(), 3);
+  EXPECT_EQ(refusal([&] {
+              extract_outliers<f16>(backend, x, columns, {m.x.data() + 32, 3, 3});
+            }),
+            "extract_outliers: out.rows is 3 but must equal w.rows, 4");
+  EXPECT_EQ(refusal([&] {
+              extract_outliers<f16>(backend, x, columns, {m.x.data() + 32, 4, 4});
+            }),
+            "extract_outliers: out.cols is 4 but must equal columns.length, 3");
+  EXPECT_EQ(refusal([&] {
+              extract_outliers<f16>(backend, x, columns, {m.x.data() + 31, 4, 3});
+            }),
+            "extract_outliers: out overlaps w, but an output needs memory of its own");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<const s8, Col4_4R2_8C> w(m.q.data(), 4, 2, {4});
+              extract_outliers<s8>(backend, w, columns, {m.q_col.data(), 4, 3});
+            }),
+            "extract_outliers: w in col4_4r2_8c has panels of 4 rows, but needs a multiple of 8 "
+            "that holds 4");
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongOutliers) {
+  for_each_backend([](auto backend) { expect_outlier_refusals(backend); });
 }
 
 template <class B>

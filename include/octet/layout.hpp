@@ -40,14 +40,14 @@ struct ColMajor {
 /// CUBLASLT_ORDER_COL32: panels of 32 columns, row-major inside a panel.
 struct Col32 {
   static constexpr std::string_view kName = "col32";
-  std::int64_t rows = 0;
+  std::int64_t rows = 0;  // of a panel, at least the matrix's
 
   static constexpr Col32 packed(std::int64_t rows, std::int64_t /*cols*/) { return {rows}; }
   constexpr std::int64_t operator()(std::int64_t i, std::int64_t j) const {
     return j / 32 * 32 * rows + 32 * i + j % 32;
   }
-  constexpr std::int64_t capacity(std::int64_t r, std::int64_t cols) const {
-    return 32 * r * ((cols + 31) / 32);
+  constexpr std::int64_t capacity(std::int64_t /*rows*/, std::int64_t cols) const {
+    return 32 * rows * ((cols + 31) / 32);
   }
 };
 

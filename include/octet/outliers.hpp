@@ -48,7 +48,7 @@ std::int64_t quantize_row_col_workspace_bytes(std::int64_t rows, std::int64_t co
 
 /// quantize_row_col of what the threshold leaves: a listed element counts in neither statistic and
 /// is 0 in both int8 copies. x[R,C] -> q_row[R,C], row_scale[R], q_col[C,R], col_scale[C],
-/// outliers[R,C] by row. T is f16, bf16 or f32.
+/// outliers[R,C] by row, whose count is written also where R or C is 0. T is f16, bf16 or f32.
 template <class T>
 void quantize_row_col(Cpu, Matrix<const T> x, float threshold, OutlierMode mode, Matrix<s8> q_row,
                       Vector<float> row_scale, Matrix<s8> q_col, Vector<float> col_scale,

@@ -57,7 +57,8 @@ __device__ __forceinline__ unsigned bits_of(float value) {
 
 /// An unsigned integer as wide as T.
 template <class T>
-using Bits = std::conditional_t<sizeof(T) == 2, unsigned short, unsigned>;
+using Bits = std::conditional_t<sizeof(T) == 1, unsigned char,
+                                std::conditional_t<sizeof(T) == 2, unsigned short, unsigned>>;
 
 template <class T>
 __device__ __forceinline__ float element(const Chunk& chunk, int e) {
@@ -79,16 +80,32 @@ __device__ __forceinline__ Chunk load_chunk(const T* source, int64_t remaining, 
 #pragma unroll
     for (int e = 0; e < kChunk<T>; ++e) {
       if (e < remaining) {
+        constexpr int kOfWord = 4 / static_cast<int>(sizeof(T)), kBits = 32 / kOfWord;
         const unsigned bits = reinterpret_cast<const Bits<T>*>(source)[e];
-        if constexpr (sizeof(T) == 2) {
-          chunk.words[e / 2] |= bits << (e % 2 * 16);
-        } else {
-          chunk.words[e] = bits;
-        }
+        chunk.words[e / kOfWord] |= bits << (e % kOfWord * kBits);
       }
     }
   }
   return chunk;
+}
+
+/// A chunk's elements from `target` on, of which `remaining` are inside the row; none when <= 0.
+template <class T>
+__device__ __forceinline__ void store_chunk(T* target, const Chunk& chunk, int64_t remaining,
+                                            bool vectors) {
+  if (vectors && remaining >= kChunk<T>) {
+    *reinterpret_cast<uint4*>(target) =
+        make_uint4(chunk.words[0], chunk.words[1], chunk.words[2], chunk.words[3]);
+  } else if (remaining > 0) {
+#pragma unroll
+    for (int e = 0; e < kChunk<T>; ++e) {
+      constexpr int kOfWord = 4 / static_cast<int>(sizeof(T)), kBits = 32 / kOfWord;
+      if (e < remaining) {
+        reinterpret_cast<Bits<T>*>(target)[e] =
+            static_cast<Bits<T>>(chunk.words[e / kOfWord] >> (e % kOfWord * kBits));
+      }
+    }
+  }
 }
 
 /// The low bytes of four words, the first one lowest.

@@ -11,6 +11,7 @@
 #include "octet/gemm.hpp"
 #include "octet/layout.hpp"
 #include "octet/matrix.hpp"
+#include "octet/outliers.hpp"
 
 namespace octet::preconditions {
 
@@ -45,10 +46,39 @@ struct Extents {
 };
 
 void quantize_rowwise(const Extents& x, const Extents& q, const Extents& row_scale);
+void quantize_colwise(const Extents& x, const Extents& q_col, const Extents& col_scale);
 void quantize_row_col(const Extents& x, const Extents& q_row, const Extents& row_scale,
                       const Extents& q_col, const Extents& col_scale);
+
+/// A list without its element type.
+struct ListExtents {
+  Extents row, col, value, count;
+  std::int64_t rows = 0, cols = 0;
+
+  template <class T>
+  ListExtents(const CooList<T>& coo)  // NOLINT(google-explicit-constructor)
+      : row(Vector<s32>(coo.row, coo.capacity)),
+        col(Vector<s32>(coo.col, coo.capacity)),
+        value(Vector<T>(coo.value, coo.capacity)),
+        count(Vector<std::int64_t>(coo.count, 1)),
+        rows(coo.rows),
+        cols(coo.cols) {}
+};
+
+void quantize_row_col(const Extents& x, float threshold, const Extents& q_row,
+                      const Extents& row_scale, const Extents& q_col, const Extents& col_scale,
+                      const ListExtents& outliers, const Extents& workspace);
+void coo_to_csr(const ListExtents& coo, const Extents& row_offsets);
+/// workspace_bytes is what the backend needs.
+void sort_by_column(const ListExtents& by_row, const ListExtents& by_column,
+                    const Extents& workspace, std::int64_t workspace_bytes);
+void extract_outliers(const Extents& w, const Extents& columns, const Extents& out);
+
 void dequantize(const Extents& acc, const Extents& row_scale, const Extents& col_scale,
                 const Extents& bias, const Extents& out);
+void transform(const Extents& x, const Extents& y);
+/// x is a batch, `first` its first matrix.
+void flatten(const Extents& first, std::int64_t count, std::int64_t stride, const Extents& y);
 
 /// The problem that the operands pose; throws when they pose none.
 GemmProblem gemm_s8(const Matrix<const s8>& a, const Matrix<const s8>& b, const Matrix<s32>& d);

@@ -15,6 +15,19 @@ void quantize_rowwise(const Extents& x, const Extents& q, const Extents& row_sca
   disjoint(kOp, "row_scale", row_scale, "q", q);
 }
 
+void quantize_colwise(const Extents& x, const Extents& q_col, const Extents& col_scale) {
+  constexpr std::string_view kOp = "quantize_colwise";
+  view(kOp, "x", x);
+  view(kOp, "q_col", q_col);
+  view(kOp, "col_scale", col_scale);
+  extent(kOp, "q_col.rows", q_col.rows, "x.cols", x.cols);
+  extent(kOp, "q_col.cols", q_col.cols, "x.rows", x.rows);
+  extent(kOp, "col_scale.length", col_scale.cols, "x.cols", x.cols);
+  disjoint(kOp, "q_col", q_col, "x", x);
+  disjoint(kOp, "col_scale", col_scale, "x", x);
+  disjoint(kOp, "col_scale", col_scale, "q_col", q_col);
+}
+
 void quantize_row_col(const Extents& x, const Extents& q_row, const Extents& row_scale,
                       const Extents& q_col, const Extents& col_scale) {
   constexpr std::string_view kOp = "quantize_row_col";

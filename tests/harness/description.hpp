@@ -5,6 +5,7 @@
 //     static constexpr std::string_view kOperator = "quantize_rowwise";
 //     static std::vector<Problem> problems();
 //     static std::string_view data(const Problem&);  // what its tensors are filled with
+//     static std::string layout();  // optional: of its operands, where they are not row-major
 //     QuantizeRowwise(B backend, const Problem&, std::uint64_t seed);  // tensors, seeded data
 //     template <std::invocable<B, Matrix<const T>, Matrix<s8>, Vector<float>> Op>
 //     void run(Op& op);    // calls the implementation; this is what is timed

@@ -32,6 +32,9 @@ struct Problem {
   // Of a training step; without them options() decides.
   std::optional<StepOptions> step;
   std::optional<Distribution> distribution;
+  float threshold = 0;           // of outliers
+  bool outlier_columns = false;  // whole columns are set apart
+  std::int64_t list_room = 0;    // entries that a list has room for beyond its own; may be negative
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).

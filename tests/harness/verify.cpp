@@ -17,6 +17,7 @@
 #include "reference/dequantize.hpp"
 #include "reference/gemm.hpp"
 #include "reference/quantize.hpp"
+#include "reference/transform.hpp"
 
 namespace octet::harness {
 namespace {
@@ -105,6 +106,18 @@ Check compare_rows(std::string_view what, Matrix<const T> x, Matrix<const s8> q,
       zeros);
 }
 
+template <class T>
+Check compare_columns(std::string_view what, Matrix<const T> x, Matrix<const s8> q_col,
+                      const std::vector<float>& absmax, Zeros zeros) {
+  const std::vector<float> factor = multipliers(absmax);
+  return compare_bits(
+      what, q_col,
+      [&, f = factor.data()](std::int64_t i, std::int64_t j) {
+        return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
+      },
+      zeros);
+}
+
 /// Half the distance between numbers of T at this magnitude.
 template <class T>
 double half_ulp(double magnitude) {
@@ -130,6 +143,19 @@ Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<cons
 }
 
 template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros) {
+  constexpr std::string_view kName = "verify_quantize_colwise";
+  extent(kName, "q_col.rows", q_col.rows, x.cols);
+  extent(kName, "q_col.cols", q_col.cols, x.rows);
+  extent(kName, "col_scale.length", col_scale.length, x.cols);
+  if (x.empty()) return nothing_to_compare();
+  const std::vector<float> absmax = col_absmaxes(x);
+  return merge({compare_scales("col_scale", col_scale, absmax, zeros),
+                compare_columns("q_col", x, q_col, absmax, zeros)});
+}
+
+template <class T>
 Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
                               Vector<const float> row_scale, Matrix<const s8> q_col,
                               Vector<const float> col_scale, Zeros zeros) {
@@ -142,16 +168,10 @@ Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
   extent(kName, "col_scale.length", col_scale.length, x.cols);
   if (x.empty()) return nothing_to_compare();
   const std::vector<float> row_absmax = row_absmaxes(x), col_absmax = col_absmaxes(x);
-  const std::vector<float> col_factor = multipliers(col_absmax);
   return merge({compare_scales("row_scale", row_scale, row_absmax, zeros),
                 compare_scales("col_scale", col_scale, col_absmax, zeros),
                 compare_rows("q_row", x, q_row, row_absmax, zeros),
-                compare_bits(
-                    "q_col", q_col,
-                    [&, f = col_factor.data()](std::int64_t i, std::int64_t j) {
-                      return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
-                    },
-                    zeros)});
+                compare_columns("q_col", x, q_col, col_absmax, zeros)});
 }
 
 template <class T>
@@ -170,6 +190,37 @@ Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
         const float b = bias.length == 0 ? 0.0f : static_cast<float>(bias(j));
         return reference::dequantize<T>(acc(i, j), row_scale(i), col_scale(j), b);
       },
+      zeros);
+}
+
+template <class T, class From, class To>
+Check verify_transform(Matrix<const T, From> x, Matrix<const T, To> y, Zeros zeros) {
+  constexpr std::string_view kName = "verify_transform";
+  extent(kName, "y.rows", y.rows, x.rows);
+  extent(kName, "y.cols", y.cols, x.cols);
+  if (x.empty()) return nothing_to_compare();
+  const Check elements = compare_bits(
+      "y", y, [&](std::int64_t i, std::int64_t j) { return x(i, j); }, zeros);
+  if constexpr (std::is_same_v<To, RowMajor> || std::is_same_v<To, ColMajor>) {
+    return elements;
+  } else {
+    if (!elements.passed) return elements;
+    const std::vector<T> truth = reference::tiled(x, y.layout);
+    return merge(
+        {elements,
+         compare_bits(
+             "the memory of y, padding included", Vector<const T>(y.data, y.capacity()),
+             [&](std::int64_t n) { return truth[static_cast<std::size_t>(n)]; }, Zeros::allowed)});
+  }
+}
+
+template <class T>
+Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros) {
+  constexpr std::string_view kName = "verify_flatten";
+  extent(kName, "y.rows", y.rows, x.count * x.first.rows);
+  extent(kName, "y.cols", y.cols, x.first.cols);
+  return compare_bits(
+      "y", y, [&](std::int64_t i, std::int64_t j) { return reference::flattened<T>(x, i, j); },
       zeros);
 }
 
@@ -265,6 +316,12 @@ template Check verify_quantize_rowwise(Matrix<const bf16>, Matrix<const s8>, Vec
                                        Zeros);
 template Check verify_quantize_rowwise(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
                                        Zeros);
+template Check verify_quantize_colwise(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_colwise(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_colwise(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
 template Check verify_quantize_row_col(Matrix<const f16>, Matrix<const s8>, Vector<const float>,
                                        Matrix<const s8>, Vector<const float>, Zeros);
 template Check verify_quantize_row_col(Matrix<const bf16>, Matrix<const s8>, Vector<const float>,
@@ -277,6 +334,33 @@ template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<
                                  Vector<const bf16>, Matrix<const bf16>, Zeros);
 template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
                                  Vector<const f32>, Matrix<const f32>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col32>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col4_4R2_8C>, Zeros);
+template Check verify_transform(Matrix<const s8, RowMajor>, Matrix<const s8, Col32_2R_4R4>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col32>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col4_4R2_8C>, Zeros);
+template Check verify_transform(Matrix<const s8, ColMajor>, Matrix<const s8, Col32_2R_4R4>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col4_4R2_8C>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col4_4R2_8C>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32_2R_4R4>, Matrix<const s8, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s8, Col32_2R_4R4>, Matrix<const s8, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, RowMajor>, Matrix<const s32, Col32>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, ColMajor>, Matrix<const s32, Col32>, Zeros);
+template Check verify_transform(Matrix<const s32, Col32>, Matrix<const s32, RowMajor>, Zeros);
+template Check verify_transform(Matrix<const s32, Col32>, Matrix<const s32, ColMajor>, Zeros);
+template Check verify_flatten(Batch<const f16>, Matrix<const f16>, Zeros);
+template Check verify_flatten(Batch<const bf16>, Matrix<const bf16>, Zeros);
+template Check verify_flatten(Batch<const f32>, Matrix<const f32>, Zeros);
 template Check verify_gemm(const Operand<f16>&, const Operand<f16>&, Matrix<const f16>,
                            std::uint64_t, Zeros);
 template Check verify_gemm(const Operand<bf16>&, const Operand<bf16>&, Matrix<const bf16>,

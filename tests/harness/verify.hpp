@@ -1,9 +1,9 @@
 // Whole operators, checked on host views of what they read and left behind.
 //
-// Quantize and dequantize are compared bit for bit with tests/reference at every element. An int8
-// product is checked by Freivalds at any size and element by element where that costs at most 2^24
-// multiplications. A 16-bit product is sampled in every 128 x 128 tile against f64, and projected
-// as a whole.
+// Quantize, dequantize, transform and flatten are compared bit for bit with tests/reference at
+// every element. An int8 product is checked by Freivalds at any size and element by element where
+// that costs at most 2^24 multiplications. A 16-bit product is sampled in every 128 x 128 tile
+// against f64, and projected as a whole.
 //
 // Zeros::allowed is for cases whose truth is mostly zero or NaN by intention.
 //
@@ -24,6 +24,9 @@ template <class T>
 Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<const float> row_scale,
                               Zeros zeros = Zeros::mistrusted);
 template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros = Zeros::mistrusted);
+template <class T>
 Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
                               Vector<const float> row_scale, Matrix<const s8> q_col,
                               Vector<const float> col_scale, Zeros zeros = Zeros::mistrusted);
@@ -33,6 +36,15 @@ template <class T>
 Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
                         Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
                         Zeros zeros = Zeros::mistrusted);
+
+/// Each element of y, and of a tiled y everything in its memory, whose padding must be zero. T and
+/// the layouts are those of transform.
+template <class T, class From, class To>
+Check verify_transform(Matrix<const T, From> x, Matrix<const T, To> y,
+                       Zeros zeros = Zeros::mistrusted);
+/// T is f16, bf16 or f32.
+template <class T>
+Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros = Zeros::mistrusted);
 
 /// `seed` chooses r, so that no kernel can know it.
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,

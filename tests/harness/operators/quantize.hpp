@@ -1,4 +1,5 @@
-// quantize_rowwise and quantize_row_col: bit for bit what the reference says, on every shape.
+// quantize_rowwise, quantize_colwise and quantize_row_col: bit for bit what the reference says, on
+// every shape.
 #pragma once
 
 #include <concepts>
@@ -85,6 +86,50 @@ struct QuantizeRowwise : QuantizeBase<B, T> {
     const auto size = rows * static_cast<double>(this->problem.n);
     return {size * (sizeof(T) + 1) + rows * sizeof(float), 2 * size};
   }
+};
+
+/// Without what QuantizeBase has for rows.
+template <class B, class T>
+struct QuantizeColwise : Description<B> {
+  static constexpr std::string_view kOperator = "quantize_colwise";
+  static constexpr Pipe kPipe = Pipe::none;
+  static std::vector<Problem> problems() { return quantize_problems(); }
+  static std::string_view data(const Problem& p) { return QuantizeBase<B, T>::data(p); }
+
+  QuantizeColwise(B backend, const Problem& p, std::uint64_t seed)
+      : Description<B>(backend, p, seed),
+        x(backend, this->ledger, "x", Role::input, p.m, p.n, p.ld_padding),
+        q_col(backend, this->ledger, "q_col", Role::output, p.n, p.m, p.ld_padding),
+        col_scale(backend, this->ledger, "col_scale", Role::output, 1, p.n) {
+    x.fill([&](Matrix<T> host) {
+      fill(host, Distribution::gaussian, 1.0f, seed);
+      if (p.special_values) plant_special_values(host);
+    });
+  }
+
+  template <std::invocable<B, Matrix<const T>, Matrix<s8>, Vector<float>> Op>
+  void run(Op& op) {
+    op(this->backend, Matrix<const T>(x.view()), q_col.view(), col_scale.vector());
+  }
+
+  Check verify() {
+    const auto x = this->x.host();
+    const auto q_col = this->q_col.host();
+    const auto col_scale = this->col_scale.host();
+    return verify_quantize_colwise<T>(x.view, q_col.view,
+                                      {col_scale.view.data, col_scale.view.cols});
+  }
+
+  /// Two reads, as in QuantizeRowCol, and one int8 write.
+  Cost cost() const {
+    const auto rows = static_cast<double>(this->problem.m),
+               cols = static_cast<double>(this->problem.n);
+    return {rows * cols * (2 * sizeof(T) + 1) + cols * sizeof(float), 2 * rows * cols};
+  }
+
+  Tensor<B, T> x;
+  Tensor<B, s8> q_col;
+  Tensor<B, float> col_scale;
 };
 
 template <class B, class T>

@@ -1,0 +1,111 @@
+// The device arithmetic that all kernels of quantization share; bit-exact with octet/quantize.hpp.
+//
+// Statistics are taken on bits: for magnitudes the order of unsigned integers is the order of the
+// floats, and Inf and NaN come out above every finite value. A maximum does not depend on the order
+// in which it is taken, so atomics leave the same bits at every run.
+#pragma once
+
+#include "cuda/vector_access.cuh"
+#include "octet/numeric.hpp"
+
+namespace octet::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+inline constexpr unsigned kInfinityBits = 0x7f800000u;
+
+// Magnitudes of the elements in a word: two 16-bit ones or one of 32 bits.
+template <class T>
+__device__ __forceinline__ unsigned magnitudes(unsigned word) {
+  return word & (sizeof(T) == 2 ? 0x7fff7fffu : 0x7fffffffu);
+}
+template <class T>
+__device__ __forceinline__ unsigned larger(unsigned a, unsigned b) {
+  if constexpr (sizeof(T) == 2) {
+    return __vmaxu2(a, b);
+  } else {
+    return max(a, b);
+  }
+}
+/// The f32 bits of the largest magnitude in a word.
+template <class T>
+__device__ __forceinline__ unsigned largest_bits(unsigned word) {
+  if constexpr (sizeof(T) == 2) {
+    return __float_as_uint(value_of<T>(max(word & 0xffffu, word >> 16)));
+  } else {
+    return word;
+  }
+}
+template <class T>
+__device__ __forceinline__ unsigned largest_bits(const Chunk& chunk) {
+  unsigned word = magnitudes<T>(chunk.words[0]);
+#pragma unroll
+  for (int i = 1; i < 4; ++i) word = larger<T>(word, magnitudes<T>(chunk.words[i]));
+  return largest_bits<T>(word);
+}
+
+/// 127 / absmax; 0 where every q is 0.
+__device__ __forceinline__ float inverse_scale(unsigned absmax_bits) {
+  if (absmax_bits >= kInfinityBits) return 0.0f;
+  const float inverse = __fdiv_rn(127.0f, __uint_as_float(absmax_bits));
+  return __float_as_uint(inverse) < kInfinityBits ? inverse : 0.0f;
+}
+
+__device__ __forceinline__ float scale(unsigned absmax_bits) {
+  if (absmax_bits >= kInfinityBits) return __uint_as_float(0x7fc00000u);
+  if (inverse_scale(absmax_bits) == 0.0f) return 0.0f;
+  return __fdiv_rn(__uint_as_float(absmax_bits), 127.0f);
+}
+
+/// rint(x * inverse) in the low byte. The sum with 1.5 * 2^23 has a unit in the last place of 1, so
+/// the adder itself rounds to the nearest integer, ties to even, and leaves it in two's complement.
+/// |x| <= absmax keeps the product within 127 (1 + 2^-22), hence the result within 127.
+__device__ __forceinline__ unsigned rounded(float x, float inverse) {
+  return __float_as_uint(__fadd_rn(__fmul_rn(x, inverse), 12582912.0f));
+}
+
+/// How rows of int8 are written.
+struct Access {
+  bool vectors;    // every row starts where a whole chunk can be stored at once
+  bool streaming;  // nobody reads them soon: they should leave the cache to others
+};
+
+/// kWords * 4 int8, of which `remaining` are inside the row.
+template <int kWords>
+__device__ __forceinline__ void store_int8(s8* target, const unsigned (&words)[kWords],
+                                           int64_t remaining, Access access) {
+  if (access.streaming && access.vectors && remaining >= kWords * 4) {
+    if constexpr (kWords == 1) {
+      __stcs(reinterpret_cast<unsigned*>(target), words[0]);
+    } else if constexpr (kWords == 2) {
+      __stcs(reinterpret_cast<uint2*>(target), make_uint2(words[0], words[1]));
+    } else {
+      static_assert(kWords == 4);
+      __stcs(reinterpret_cast<uint4*>(target), make_uint4(words[0], words[1], words[2], words[3]));
+    }
+  } else {
+    store_bytes(target, words, remaining, access.vectors);
+  }
+}
+
+/// Quantizes a chunk of a row and stores it. NaN and Inf would survive a product with an inverse of
+/// 0, so that is tested.
+template <class T>
+__device__ __forceinline__ void store_quantized(s8* target, const Chunk& chunk, float inverse,
+                                                int64_t remaining, Access access) {
+  constexpr int kWords = kChunk<T> / 4;
+  unsigned words[kWords];
+#pragma unroll
+  for (int w = 0; w < kWords; ++w) {
+    const unsigned packed = pack_bytes(rounded(element<T>(chunk, 4 * w), inverse),
+                                       rounded(element<T>(chunk, 4 * w + 1), inverse),
+                                       rounded(element<T>(chunk, 4 * w + 2), inverse),
+                                       rounded(element<T>(chunk, 4 * w + 3), inverse));
+    words[w] = inverse == 0.0f ? 0u : packed;
+  }
+  store_int8(target, words, remaining, access);
+}
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace octet::cuda

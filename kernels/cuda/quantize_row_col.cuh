@@ -1,0 +1,593 @@
+// The kernels behind quantize_row_col, quantize_colwise and quantize_row_col with a threshold.
+//
+//   1. zero_kernel      clears the statistics
+//   2. absmax_kernel    both statistics in one read, as bits in row_scale and col_scale
+//   3. convert_kernel   the second read: q_row as it lies, q_col through shared memory, the scales
+//   4. scales_kernel    f32 alone: statistic to scale, in place
+//   Bytes: 2 sizeof(T) read and 1 written an element for each int8 copy.
+//
+// Launches follow each other closely: from sm_90 on each may start while the one before it ends
+// (programmatic dependent launch). What a kernel reads before it waits is x alone, which was
+// complete before zero_kernel began. convert_kernel takes x backwards, as the end of x is what the
+// cache still holds; where outputs would push x out of it they are stored as streams.
+//
+// A statistic in a scale's place has the sign bit set. Blocks of convert_kernel read it while one
+// of them replaces it by the scale, and a 16-bit absmax can be told from its scale again: absmax =
+// T(127 scale), as 127 scale is off by at most 2^-22 of it (by 2^-20 where the scale is a subnormal
+// f32), far less than half a unit of T. An f32 absmax cannot, hence scales_kernel.
+//
+// What counts (Kept): everything; elements under a threshold; columns without an outlier. The rest
+// reads as zero, in statistics and in both copies.
+//
+// Designs for one call of f16, as parts of the time of a copy of the same 6 bytes an element:
+//                                                              1024x4096 1024x12288 12288x4096
+//   memset, memset, statistic of long blocks, convert, scales       0.51       0.67       0.80
+//   this one, predicted                                             0.87       1.05       0.95
+//   one launch that keeps x on chip between two grid barriers, predicted: as much at 1024x4096,
+//   more
+//     at 1024x12288, nothing beyond 30 MB; needs every block resident, so it was not built
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <nv/target>
+
+#include "cuda/error.hpp"
+#include "cuda/quantize.cuh"
+#include "octet/matrix.hpp"
+#include "octet/outliers.hpp"
+#include "preconditions/outlier_split.hpp"
+
+namespace octet::cuda {
+
+inline constexpr int kThreads = 256;
+inline constexpr int kWarps = kThreads / kWarp;
+inline constexpr int kRowsInFlight = 4;     // rows that a warp loads before it uses the first
+inline constexpr int kMaxRowsOfBlock = 64;  // of the statistic
+inline constexpr int kAbsmaxBlocks = 5;     // of a multiprocessor: leaves each thread 48 registers
+inline constexpr int64_t kManyBlocks = 2048;   // several waves
+inline constexpr int kTileRows = 128;          // 128 bytes of each column of q_col
+inline constexpr int kTileCols = 64;           // 128 bytes of each row of a 16-bit x
+inline constexpr int kUnits = kTileRows / 16;  // 16-byte units of a column of the tile
+inline constexpr int64_t kStreamedBytes = int64_t{32}
+                                          << 20;  // of x: more than caches hold beside q
+inline constexpr int64_t kListBlocks = 256;  // of convert_kernel that write the list, at the most
+inline constexpr unsigned kStatistic = 0x80000000u;
+
+static_assert(OutlierWorkspace::kGroupRows % kMaxRowsOfBlock == 0);
+
+enum class Copies { row_col, col };
+enum class Kept { all, below_threshold, unlisted_columns };
+
+/// Where what a threshold sets apart is found and listed. A word of `chunks` has a bit for each of
+/// the 32 chunks of a row that a warp loads together: whether it holds an outlier. Words of a
+/// column of blocks lie side by side.
+template <class T>
+struct Outliers {
+  unsigned limit;  // the smallest bits of |x| that are one
+  unsigned* chunks;
+  unsigned* row_counts;
+  unsigned long long* group_counts;  // of OutlierWorkspace::kGroupRows rows
+  const unsigned* column_absmax;     // over everything, as statistics
+  const s32* columns;                // that hold one, ascending
+  const int* column_count;
+  CooList<T> list;
+  unsigned list_blocks;
+};
+
+template <class T>
+struct RowCol {
+  const T* x;
+  int64_t ldx;
+  s8* q_row;
+  int64_t ldq_row;
+  s8* q_col;
+  int64_t ldq_col;
+  float* row_scale;  // statistics, until convert_kernel
+  float* col_scale;
+  int64_t rows, cols;
+  bool x_vectors;
+  Access q_row_access, q_col_access;
+  Outliers<T> outliers;
+};
+
+// ---------------------------------------------------------------------------- dependent launches
+
+/// Until the kernel before this one is complete and what it wrote can be seen. Every block waits,
+/// so a kernel that is complete stands for all before it.
+__device__ __forceinline__ void wait_for_predecessor() {
+  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.wait;" ::: "memory");))
+}
+/// Once every block has come here or is done, the next kernel may start.
+__device__ __forceinline__ void let_successor_start() {
+  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.launch_dependents;" ::: "memory");))
+}
+
+/// Launches a kernel that waits for its predecessor by itself.
+template <class... Parameters, class... Arguments>
+void launch_dependent(const char* what, cudaStream_t stream, int64_t blocks, int threads,
+                      void (*kernel)(Parameters...), Arguments... arguments) {
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device), what);
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), what);
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = major >= 9 ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
+  check(cudaGetLastError(), what);
+}
+
+// ---------------------------------------------------------------------------- what counts
+
+/// All ones where an element of `word` is under the limit, for words of magnitudes. For 16 bits the
+/// difference from 0x8000 + limit - 1 borrows nothing from the neighbour and keeps its top bit
+/// exactly there, and a byte permutation spreads that bit.
+template <class T>
+__device__ __forceinline__ unsigned below(unsigned magnitude, unsigned limit) {
+  if constexpr (sizeof(T) == 2) {
+    const unsigned difference = ((limit - 1) * 0x10001u | 0x80008000u) - magnitude;
+    unsigned mask;
+    asm("prmt.b32 %0, %1, 0, 0xbb99;" : "=r"(mask) : "r"(difference));
+    return mask;
+  } else {
+    return magnitude < limit ? ~0u : 0u;
+  }
+}
+
+/// Masks of a chunk.
+template <class T>
+__device__ __forceinline__ Chunk below_limit(const Chunk& chunk, unsigned limit) {
+  Chunk mask;
+#pragma unroll
+  for (int w = 0; w < 4; ++w) mask.words[w] = below<T>(magnitudes<T>(chunk.words[w]), limit);
+  return mask;
+}
+
+__device__ __forceinline__ Chunk masked(const Chunk& chunk, const Chunk& mask) {
+  return {{chunk.words[0] & mask.words[0], chunk.words[1] & mask.words[1],
+           chunk.words[2] & mask.words[2], chunk.words[3] & mask.words[3]}};
+}
+
+__device__ __forceinline__ bool all_kept(const Chunk& mask) {
+  return (mask.words[0] & mask.words[1] & mask.words[2] & mask.words[3]) == ~0u;
+}
+
+/// A bit for each element of a chunk that is not kept.
+template <class T>
+__device__ __forceinline__ unsigned not_kept(const Chunk& mask) {
+  unsigned bits = 0;
+#pragma unroll
+  for (int e = 0; e < kChunk<T>; ++e) {
+    constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+    bits |= (~mask.words[e / kOfWord] >> (e % kOfWord * 16) & 1u) << e;
+  }
+  return bits;
+}
+
+/// Masks of columns [col, col + kChunk): kept where the column's absmax is under the limit.
+template <class T>
+__device__ __forceinline__ Chunk unlisted(const Outliers<T>& o, int64_t col, int64_t cols) {
+  const float threshold = value_of<T>(o.limit);
+  Chunk mask{};
+#pragma unroll
+  for (int e = 0; e < kChunk<T>; ++e) {
+    const unsigned absmax = col + e < cols ? o.column_absmax[col + e] & ~kStatistic : 0u;
+    const unsigned bits = absmax < __float_as_uint(threshold) ? ~0u : 0u;
+    if constexpr (sizeof(T) == 2) {
+      mask.words[e / 2] |= bits & (e % 2 == 0 ? 0xffffu : 0xffff0000u);
+    } else {
+      mask.words[e] = bits;
+    }
+  }
+  return mask;
+}
+
+// ---------------------------------------------------------------------------- kernels
+
+/// Words to clear; a thread takes one of each range at a time.
+struct Cleared {
+  static constexpr int kRanges = 4;
+  unsigned* words[kRanges];
+  int64_t length[kRanges];
+};
+static __global__ void __launch_bounds__(kThreads) zero_kernel(const Cleared cleared) {
+  let_successor_start();
+#pragma unroll
+  for (int r = 0; r < Cleared::kRanges; ++r) {
+    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+         i < cleared.length[r]; i += static_cast<int64_t>(gridDim.x) * kThreads) {
+      cleared.words[r][i] = 0;
+    }
+  }
+}
+
+/// A block takes `rows_of_block` rows of 32 chunks; a warp takes four rows at a time, a lane the
+/// same columns of each. blockIdx.x = row block * column blocks + column block.
+template <class T, Copies copies, Kept kept>
+__global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
+    absmax_kernel(const RowCol<T> p, int rows_of_block, unsigned col_blocks) {
+  constexpr int kCols = kWarp * kChunk<T>;
+  constexpr bool kRows = copies == Copies::row_col;
+  constexpr bool kFind = kept == Kept::below_threshold;
+  __shared__ unsigned row_part[kMaxRowsOfBlock];
+  __shared__ unsigned chunk_part[kMaxRowsOfBlock];
+  __shared__ unsigned count_part[kMaxRowsOfBlock];
+  __shared__ unsigned col_part[kWarps][kWarp * 4];
+  let_successor_start();
+  if constexpr (kept == Kept::unlisted_columns) wait_for_predecessor();
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const unsigned col_block = blockIdx.x % col_blocks;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x / col_blocks) * rows_of_block;
+  const int64_t first_col = static_cast<int64_t>(col_block) * kCols;
+  const int64_t col = first_col + lane * kChunk<T>;
+  const T* source = p.x + first_row * p.ldx + col;
+  const int rows = static_cast<int>(min(p.rows - first_row, static_cast<int64_t>(rows_of_block)));
+
+  Chunk of_columns;
+  if constexpr (kept == Kept::unlisted_columns) of_columns = unlisted(p.outliers, col, p.cols);
+  Chunk columns{};
+  for (int row = warp * kRowsInFlight; row < rows; row += kWarps * kRowsInFlight) {
+    Chunk chunks[kRowsInFlight];
+#pragma unroll
+    for (int i = 0; i < kRowsInFlight; ++i) {
+      chunks[i] =
+          load_chunk(source + (row + i) * p.ldx, row + i < rows ? p.cols - col : 0, p.x_vectors);
+    }
+#pragma unroll
+    for (int i = 0; i < kRowsInFlight; ++i) {
+      if constexpr (kFind) {
+        const Chunk mask = below_limit<T>(chunks[i], p.outliers.limit);
+        const unsigned holding = __ballot_sync(kAllLanes, !all_kept(mask));
+        unsigned count = 0;
+        if (holding != 0) count = __reduce_add_sync(kAllLanes, __popc(not_kept<T>(mask)));
+        if (lane == 0 && row + i < rows) {
+          chunk_part[row + i] = holding;
+          count_part[row + i] = count;
+        }
+        chunks[i] = masked(chunks[i], mask);
+      }
+      if constexpr (kept == Kept::unlisted_columns) chunks[i] = masked(chunks[i], of_columns);
+#pragma unroll
+      for (int w = 0; w < 4; ++w) {
+        columns.words[w] = larger<T>(columns.words[w], magnitudes<T>(chunks[i].words[w]));
+      }
+      if constexpr (kRows) {
+        const unsigned absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
+        if (lane == 0 && row + i < rows) row_part[row + i] = absmax;
+      }
+    }
+  }
+#pragma unroll
+  for (int w = 0; w < 4; ++w) col_part[warp][lane * 4 + w] = columns.words[w];
+  __syncthreads();
+
+  if constexpr (kept != Kept::unlisted_columns) wait_for_predecessor();
+  if (threadIdx.x < rows) {
+    const int64_t row = first_row + threadIdx.x;
+    if constexpr (kRows) {
+      atomicMax(reinterpret_cast<unsigned*>(p.row_scale) + row, kStatistic | row_part[threadIdx.x]);
+    }
+    if constexpr (kFind) {
+      const Outliers<T>& o = p.outliers;
+      o.chunks[col_block * p.rows + row] = chunk_part[threadIdx.x];
+      const unsigned count = count_part[threadIdx.x];
+      if (count != 0) {
+        atomicAdd(o.row_counts + row, count);
+        atomicAdd(o.group_counts + row / OutlierWorkspace::kGroupRows, count);
+      }
+    }
+  }
+  if (threadIdx.x < kCols && first_col + threadIdx.x < p.cols) {
+    constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+    unsigned word = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      word = larger<T>(word, col_part[w][threadIdx.x / kOfWord]);
+    }
+    if constexpr (kOfWord == 2) word = word >> (threadIdx.x % 2 * 16) & 0xffffu;
+    atomicMax(reinterpret_cast<unsigned*>(p.col_scale) + first_col + threadIdx.x,
+              kStatistic | largest_bits<T>(word));
+  }
+}
+
+/// The absmax of a word that is a statistic, or already the scale that follows from it.
+template <class T>
+__device__ __forceinline__ unsigned absmax_of(unsigned word) {
+  if constexpr (sizeof(T) == 2) {
+    if ((word & kStatistic) == 0) {
+      return __float_as_uint(value_of<T>(bits_of<T>(__fmul_rn(__uint_as_float(word), 127.0f))));
+    }
+  }
+  return word & ~kStatistic;
+}
+
+/// The inverse of a row's or column's scale, whose word a block puts in order where it is `its`.
+template <class T>
+__device__ __forceinline__ float settled_inverse(float* scale_or_statistic, bool its) {
+  const unsigned absmax = absmax_of<T>(*reinterpret_cast<volatile unsigned*>(scale_or_statistic));
+  if (sizeof(T) == 2 && its) {
+    *reinterpret_cast<volatile float*>(scale_or_statistic) = scale(absmax);
+  }
+  return inverse_scale(absmax);
+}
+
+/// The list's part of convert_kernel: a block takes consecutive rows, a warp one of eight at a
+/// time. Each block sums up the entries before its rows by itself.
+template <class T, Kept kept>
+__device__ void write_list(const RowCol<T>& p, int64_t* warp_sums) {
+  const Outliers<T>& o = p.outliers;
+  const CooList<T>& list = o.list;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int64_t rows_of_block = (p.rows + o.list_blocks - 1) / o.list_blocks;
+  const int64_t first = min(p.rows, blockIdx.x * rows_of_block);
+  const int64_t end = min(p.rows, first + rows_of_block);
+  const auto store = [&](int64_t at, int64_t row, int64_t col, Bits<T> value) {
+    if (at >= list.capacity) return;
+    list.row[at] = static_cast<s32>(row);
+    list.col[at] = static_cast<s32>(col);
+    reinterpret_cast<Bits<T>*>(list.value)[at] = value;
+  };
+  wait_for_predecessor();
+
+  if constexpr (kept == Kept::unlisted_columns) {
+    const int64_t of_row = *o.column_count;
+    for (int64_t row = first + warp; row < end; row += kWarps) {
+      const Bits<T>* source = reinterpret_cast<const Bits<T>*>(p.x) + row * p.ldx;
+      for (int64_t n = lane; n < of_row; n += kWarp) {
+        const s32 col = o.columns[n];
+        store(row * of_row + n, row, col, source[col]);
+      }
+    }
+    if (blockIdx.x == 0 && threadIdx.x == 0) *list.count = p.rows * of_row;
+    return;
+  }
+
+  const int64_t first_group = first / OutlierWorkspace::kGroupRows;
+  int64_t before = 0;
+  for (int64_t g = threadIdx.x; g < first_group; g += kThreads) {
+    before += static_cast<int64_t>(o.group_counts[g]);
+  }
+  for (int64_t row = first_group * OutlierWorkspace::kGroupRows + threadIdx.x; row < first;
+       row += kThreads) {
+    before += o.row_counts[row];
+  }
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    before += __shfl_xor_sync(kAllLanes, before, distance);
+  }
+  if (lane == 0) warp_sums[warp] = before;
+  __syncthreads();
+  before = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) before += warp_sums[w];
+
+  const int64_t col_blocks = (p.cols + kWarp * kChunk<T> - 1) / (kWarp * kChunk<T>);
+  for (int64_t first_of_warps = first; first_of_warps < end; first_of_warps += kWarps) {
+    const int64_t row = first_of_warps + warp;
+    int64_t at = before;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const int64_t count = first_of_warps + w < end ? o.row_counts[first_of_warps + w] : 0;
+      before += count;
+      if (w < warp) at += count;
+    }
+    if (row >= end || o.row_counts[row] == 0) continue;
+    for (int64_t first_block = 0; first_block < col_blocks; first_block += kWarp) {
+      const int64_t my_block = first_block + lane;
+      const unsigned my_chunks = my_block < col_blocks ? o.chunks[my_block * p.rows + row] : 0u;
+      unsigned blocks = __ballot_sync(kAllLanes, my_chunks != 0);
+      while (blocks != 0) {
+        const int block = __ffs(static_cast<int>(blocks)) - 1;
+        blocks &= blocks - 1;
+        const unsigned holding = __shfl_sync(kAllLanes, my_chunks, block);
+        const int64_t col = ((first_block + block) * kWarp + lane) * kChunk<T>;
+        Chunk chunk{};
+        unsigned found = 0;
+        if ((holding >> lane & 1u) != 0) {
+          chunk = load_chunk(p.x + row * p.ldx + col, p.cols - col, p.x_vectors);
+          found = not_kept<T>(below_limit<T>(chunk, o.limit));
+        }
+        const int count = __popc(found);
+        int upto = count;  // inclusive sum over the lanes
+#pragma unroll
+        for (int distance = 1; distance < kWarp; distance *= 2) {
+          const int other = __shfl_up_sync(kAllLanes, upto, distance);
+          if (lane >= distance) upto += other;
+        }
+        int64_t mine = at + upto - count;
+#pragma unroll
+        for (int e = 0; e < kChunk<T>; ++e) {
+          if ((found >> e & 1u) != 0) {
+            constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+            store(mine++, row, col + e,
+                  static_cast<Bits<T>>(chunk.words[e / kOfWord] >> (e % kOfWord * 16)));
+          }
+        }
+        at += __shfl_sync(kAllLanes, upto, kWarp - 1);
+      }
+    }
+  }
+  if (blockIdx.x == o.list_blocks - 1 && threadIdx.x == 0) *list.count = before;
+}
+
+/// The first blocks write the list, if there is one. Each other block takes a tile, the last tile
+/// first; a thread takes four consecutive rows of a chunk, so that it can pack four int8 along
+/// q_col's contiguous dimension. In shared memory a column of the tile is eight 16-byte units,
+/// permuted by the column's chunk, so that packed words scatter without bank conflicts.
+template <class T, Copies copies, Kept kept>
+__global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, unsigned col_blocks) {
+  constexpr int kLanes = kTileCols / kChunk<T>;              // across a row of the tile
+  constexpr int kWarpRows = kWarp / kLanes * 4;              // of a warp at a time
+  constexpr int kPasses = kTileRows / (kWarps * kWarpRows);  // over the tile
+  static_assert(kPasses * kWarps * kWarpRows == kTileRows);
+  static_assert(kTileRows + kTileCols <= kThreads);
+  __shared__ uint4 tile[kTileCols][kUnits];
+  __shared__ float row_inverse[kTileRows];
+  __shared__ float col_inverse[kTileCols];
+  if constexpr (kept != Kept::all) {
+    if (blockIdx.x < p.outliers.list_blocks) {
+      write_list<T, kept>(p, reinterpret_cast<int64_t*>(tile));
+      return;
+    }
+  }
+  const auto unit = [](int col, int u) { return u ^ (col / 8 % kUnits); };
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % kWarp, warp = thread / kWarp;
+  const unsigned tile_index = gridDim.x - 1 - blockIdx.x;
+  const int64_t first_row = static_cast<int64_t>(tile_index / col_blocks) * kTileRows;
+  const int64_t first_col = static_cast<int64_t>(tile_index % col_blocks) * kTileCols;
+  const int tile_col = lane % kLanes * kChunk<T>;
+  const int tile_row = warp * kWarpRows + lane / kLanes * 4;
+  const int64_t cols_left = p.cols - first_col - tile_col;
+
+  Chunk chunks[kPasses][4];
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t row = first_row + pass * kWarps * kWarpRows + tile_row + i;
+      chunks[pass][i] = load_chunk(p.x + row * p.ldx + first_col + tile_col,
+                                   row < p.rows ? cols_left : 0, p.x_vectors);
+    }
+  }
+  wait_for_predecessor();
+  if (copies == Copies::row_col && thread < kTileRows) {
+    const int64_t row = first_row + thread;
+    row_inverse[thread] =
+        row < p.rows ? settled_inverse<T>(p.row_scale + row, first_col == 0) : 0.0f;
+  } else if (thread >= kTileRows && thread < kTileRows + kTileCols) {
+    const int64_t col = first_col + thread - kTileRows;
+    col_inverse[thread - kTileRows] =
+        col < p.cols ? settled_inverse<T>(p.col_scale + col, first_row == 0) : 0.0f;
+  }
+  Chunk of_columns;
+  if constexpr (kept == Kept::unlisted_columns) {
+    of_columns = unlisted(p.outliers, first_col + tile_col, p.cols);
+  }
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      Chunk& chunk = chunks[pass][i];
+      if constexpr (kept == Kept::below_threshold) {
+        chunk = masked(chunk, below_limit<T>(chunk, p.outliers.limit));
+      }
+      if constexpr (kept == Kept::unlisted_columns) chunk = masked(chunk, of_columns);
+    }
+  }
+  __syncthreads();
+
+#pragma unroll
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const int row = pass * kWarps * kWarpRows + tile_row;
+    if constexpr (copies == Copies::row_col) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (first_row + row + i < p.rows) {
+          store_quantized<T>(p.q_row + (first_row + row + i) * p.ldq_row + first_col + tile_col,
+                             chunks[pass][i], row_inverse[row + i], cols_left, p.q_row_access);
+        }
+      }
+    }
+#pragma unroll
+    for (int e = 0; e < kChunk<T>; ++e) {
+      const int col = tile_col + e;
+      const float inverse = col_inverse[col];
+      const unsigned packed = pack_bytes(rounded(element<T>(chunks[pass][0], e), inverse),
+                                         rounded(element<T>(chunks[pass][1], e), inverse),
+                                         rounded(element<T>(chunks[pass][2], e), inverse),
+                                         rounded(element<T>(chunks[pass][3], e), inverse));
+      unsigned* words = reinterpret_cast<unsigned*>(&tile[col][unit(col, row / 16)]);
+      words[row / 4 % 4] = inverse == 0.0f ? 0u : packed;
+    }
+  }
+  __syncthreads();
+
+#pragma unroll
+  for (int i = thread; i < kTileCols * kUnits; i += kThreads) {
+    const int col = i / kUnits, u = i % kUnits;
+    const int64_t row = first_row + u * 16;
+    if (first_col + col < p.cols && row < p.rows) {
+      const uint4 value = tile[col][unit(col, u)];
+      const unsigned words[4] = {value.x, value.y, value.z, value.w};
+      store_int8(p.q_col + (first_col + col) * p.ldq_col + row, words, p.rows - row,
+                 p.q_col_access);
+    }
+  }
+}
+
+/// A thread takes a row's or a column's statistic.
+static __global__ void __launch_bounds__(kThreads)
+    scales_kernel(float* row_scale, int64_t rows, float* col_scale, int64_t cols) {
+  wait_for_predecessor();
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= rows + cols) return;
+  float* target = i < rows ? row_scale + i : col_scale + (i - rows);
+  *target = scale(__float_as_uint(*target) & ~kStatistic);
+}
+
+// ---------------------------------------------------------------------------- launches
+
+inline void clear(const char* what, cudaStream_t stream, const Cleared& cleared) {
+  int64_t longest = 0;
+  for (const int64_t length : cleared.length) longest = longest < length ? length : longest;
+  const int64_t blocks = ceil_div(longest, kThreads);
+  zero_kernel<<<dim3(static_cast<unsigned>(blocks < 1024 ? blocks : 1024)), kThreads, 0, stream>>>(
+      cleared);
+  check(cudaGetLastError(), what);
+}
+
+template <Copies copies, Kept kept, class T>
+void take_absmax(const char* what, cudaStream_t stream, const RowCol<T>& p) {
+  const int64_t col_blocks = ceil_div(p.cols, kWarp * kChunk<T>);
+  constexpr int kFewRows = kWarps * kRowsInFlight;
+  const int rows_of_block =
+      ceil_div(p.rows, kMaxRowsOfBlock) * col_blocks < kManyBlocks ? kFewRows : kMaxRowsOfBlock;
+  launch_dependent(what, stream, ceil_div(p.rows, rows_of_block) * col_blocks, kThreads,
+                   absmax_kernel<T, copies, kept>, p, rows_of_block,
+                   static_cast<unsigned>(col_blocks));
+}
+
+template <Copies copies, Kept kept, class T>
+void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
+  const int64_t col_blocks = ceil_div(p.cols, kTileCols);
+  const int64_t list_blocks = kept == Kept::all ? 0 : p.outliers.list_blocks;
+  launch_dependent(what, stream, list_blocks + ceil_div(p.rows, kTileRows) * col_blocks, kThreads,
+                   convert_kernel<T, copies, kept>, p, static_cast<unsigned>(col_blocks));
+  if constexpr (sizeof(T) == 4) {
+    const int64_t rows = copies == Copies::row_col ? p.rows : 0;
+    launch_dependent(what, stream, ceil_div(rows + p.cols, kThreads), kThreads, scales_kernel,
+                     p.row_scale, rows, p.col_scale, p.cols);
+  }
+}
+
+/// q_row and row_scale may be empty where Copies::col is asked for.
+template <class T>
+RowCol<T> row_col_of(Matrix<const T> x, Matrix<s8> q_row, Vector<float> row_scale, Matrix<s8> q_col,
+                     Vector<float> col_scale) {
+  const bool streaming = x.rows * x.cols * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
+  return {x.data,
+          x.layout.ld,
+          q_row.data,
+          q_row.layout.ld,
+          q_col.data,
+          q_col.layout.ld,
+          row_scale.data,
+          col_scale.data,
+          x.rows,
+          x.cols,
+          aligned_rows(x.data, x.layout.ld, x.rows, 16),
+          {aligned_rows(q_row.data, q_row.layout.ld, x.rows, kChunk<T>), streaming},
+          {aligned_rows(q_col.data, q_col.layout.ld, x.cols, 16), streaming},
+          {}};
+}
+
+inline unsigned* words_of(float* data) { return reinterpret_cast<unsigned*>(data); }
+
+}  // namespace octet::cuda
