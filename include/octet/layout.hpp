@@ -47,7 +47,7 @@ struct Col32 {
     return j / 32 * 32 * rows + 32 * i + j % 32;
   }
   constexpr std::int64_t capacity(std::int64_t r, std::int64_t cols) const {
-    return 32 * r * ((cols + 31) / 32);
+    return r == 0 || cols == 0 ? 0 : 32 * ((cols - 1) / 32 * rows + r);
   }
 };
 

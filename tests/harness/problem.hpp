@@ -18,6 +18,10 @@ struct ModelSize {
 };
 const std::vector<ModelSize>& model_sizes();
 
+/// How the matrices of a batch lie: one after another, side by side as the heads of an attention
+/// layer do, or one after another with a single b for all of them.
+enum class Batching : std::uint8_t { stacked, interleaved, shared_b };
+
 /// One case. `name` is the last part of the test's name and tells the case apart within its suite.
 struct Problem {
   std::string name;
@@ -28,6 +32,8 @@ struct Problem {
   std::int64_t ld_padding = 0;       // elements between the end of a row and the next
   bool special_values = false;       // rows and columns of zeros, NaN, Inf and subnormals
   bool bias = false;
+  std::int64_t matrices = 1;  // of a batched product
+  Batching batching = Batching::stacked;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).
@@ -39,6 +45,12 @@ std::vector<Problem> hostile_matrices();
 std::vector<Problem> model_products(bool distinct_shapes);
 /// Products chosen to hurt.
 std::vector<Problem> hostile_products();
+
+/// Scores and contexts of attention at every model size, with heads 128 wide, a matrix for each
+/// head of each sequence.
+std::vector<Problem> attention_products();
+/// Batches chosen to hurt.
+std::vector<Problem> hostile_batches();
 
 std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b);
 

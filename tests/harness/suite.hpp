@@ -46,6 +46,9 @@ class KernelSuite : public testing::TestWithParam<Case> {
         const std::uint64_t seed = test_seed();
         Json record = new_record(B::kName, D<B, T>::kOperator, kDType<T>, problem, seed);
         record["data"] = D<B, T>::data(problem);
+        if constexpr (requires { D<B, T>::kOperandLayout; }) {
+          record["layout"] = D<B, T>::kOperandLayout;
+        }
         run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
           Op op{};
           return run_case<D<B, T>>(backend, problem, seed, op, depth, r);
