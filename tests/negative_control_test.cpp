@@ -7,6 +7,9 @@
 
 #include "harness/operators/dequantize.hpp"
 #include "harness/operators/gemm.hpp"
+#include "harness/operators/gemm_batched.hpp"
+#include "harness/operators/gemm_tiled.hpp"
+#include "harness/operators/gemm_to_s8.hpp"
 #include "harness/operators/outliers.hpp"
 #include "harness/operators/quantize.hpp"
 #include "harness/operators/transform.hpp"
@@ -151,6 +154,63 @@ struct DroppedSlice {
     product(backend, a, b, d);
   }
   PlannedGemmS8 product;
+};
+
+/// b is read as if it lay in the order of another compute capability.
+struct OtherOrderOfB {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, Col32> a, Matrix<const s8, Col32_2R_4R4> b,
+                  Matrix<s32, Col32> d) {
+    const Matrix<const s8, Col4_4R2_8C> other(b.data, b.rows, b.cols, {b.layout.padded_rows});
+    product(backend, a, other, d);
+  }
+  PlannedGemmS8 product;
+};
+
+/// What pads the last panel of d is left as it was.
+struct UnwrittenPadding {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, Col32> a, Matrix<const s8, Col32_2R_4R4> b,
+                  Matrix<s32, Col32> d) {
+    product(backend, a, b, d);
+    overwrite(backend, &d(5, d.cols - 1) + 1, s32{0x01010101});
+  }
+  PlannedGemmS8 product;
+};
+
+/// Every product of the batch reads the first b.
+struct StrideOfZero {
+  template <class B>
+  void operator()(B backend, Batch<const s8> a, Batch<const s8> b, Batch<s32> d) {
+    b.stride = 0;
+    product(backend, a, b, d);
+  }
+  PlannedGemmS8 product;
+};
+
+struct DroppedBias {
+  template <class B>
+  void operator()(B backend, Operand<f16> a, Operand<f16> b, Matrix<f16> d, Vector<const f16>) {
+    product(backend, a, b, d);
+  }
+  PlannedGemm product;
+};
+
+/// Column j is scaled by alpha[j].
+struct AlphaPerColumn {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> alpha,
+                  Matrix<s8> d) {
+    Buffer<B, s8> one(backend, d.rows);
+    for (std::int64_t j = 0; j < d.cols; ++j) {
+      PlannedGemmS8 product;
+      const Matrix<const s8> row_of_b(&b(j, 0), 1, b.cols);
+      product(backend, row_of_b, a, Vector<const float>(alpha.data + j, 1),
+              Matrix<s8>(one.data(), 1, d.rows));
+      for (std::int64_t i = 0; i < d.rows; ++i) copy(backend, &d(i, j), one.data() + i, 1);
+    }
+    synchronize(backend);
+  }
 };
 
 /// Scales of rows and columns change places.
@@ -357,6 +417,34 @@ TEST(NegativeControl, FaultAfterTheFirstCallIsReported) {
 TEST(NegativeControl, DroppedSliceOfKIsReported) {
   expect_verdict<GemmS8, s8, DroppedSlice>(small_product(), Depth::check, "FAILED",
                                            "elements differ");
+}
+TEST(NegativeControl, TiledProductInAnotherOrderIsReported) {
+  Problem p = small_product();
+  p.ld_padding = 0;
+  expect_verdict<GemmS8ColAmpere, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmS8ColAmpere, s8, OtherOrderOfB>(p, Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, UnwrittenPaddingOfATiledProductIsReported) {
+  expect_verdict<GemmS8ColAmpere, s8, UnwrittenPadding>(small_product(), Depth::check, "FAILED",
+                                                        "d's padding: 1 of ");
+}
+TEST(NegativeControl, BatchOfStrideZeroIsReported) {
+  Problem p = small_product();
+  p.matrices = 3;
+  expect_verdict<GemmS8Batched, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmS8Batched, s8, StrideOfZero>(p, Depth::check, "FAILED", "matrix 1: ");
+}
+TEST(NegativeControl, DroppedBiasIsReported) {
+  Problem p = small_product();
+  p.bias = true;
+  expect_verdict<GemmBias, f16, DroppedBias>(p, Depth::check, "FAILED", "out: ");
+}
+TEST(NegativeControl, AlphaPerColumnIsReported) {
+  Problem p = small_product();
+  p.m = p.n = 100;
+  expect_verdict<GemmToS8RowAlphas, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmToS8RowAlphas, s8, AlphaPerColumn>(p, Depth::check, "FAILED",
+                                                        "elements differ");
 }
 TEST(NegativeControl, TransposedScalesAreReported) {
   expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",

@@ -109,6 +109,51 @@ std::vector<Problem> hostile_products() {
           product(2, 3, 131071),     product(1021, 509, 67)};
 }
 
+std::vector<Problem> attention_products() {
+  constexpr std::int64_t kHeadWidth = 128;
+  std::vector<Problem> problems;
+  for (const ModelSize& size : model_sizes()) {
+    const LayerShape& l = size.layer;
+    for (const bool scores : {true, false}) {
+      Problem p = scores ? product(l.seq, l.seq, kHeadWidth) : product(l.seq, kHeadWidth, l.seq);
+      p.matrices = l.batch * l.model / kHeadWidth;
+      p.size = size.name;
+      p.layer = l;
+      p.name =
+          fmt::format("{}_{}_b{}_{}", size.name, scores ? "scores" : "context", p.matrices, p.name);
+      problems.push_back(std::move(p));
+    }
+  }
+  return problems;
+}
+
+std::vector<Problem> hostile_batches() {
+  const auto batch = [](std::int64_t matrices, Problem p, Batching batching = Batching::stacked) {
+    p.matrices = matrices;
+    p.batching = batching;
+    if (matrices != 1) p.name = fmt::format("b{}_{}", matrices, p.name);
+    if (batching == Batching::interleaved) p.name += "_interleaved";
+    if (batching == Batching::shared_b) p.name += "_shared_b";
+    return p;
+  };
+  constexpr Batching kInterleaved = Batching::interleaved, kSharedB = Batching::shared_b;
+  return {batch(1, product(128, 128, 64)),
+          batch(0, product(4, 4, 4)),
+          batch(3, product(0, 4, 4)),
+          batch(2, product(4, 8, 0)),
+          batch(3, product(1, 1, 1)),
+          batch(5, product(17, 33, 65)),
+          batch(4, product(16, 16, 16)),
+          batch(3, product(64, 48, 32), kInterleaved),
+          batch(7, product(31, 37, 41, 1), kInterleaved),
+          batch(3, product(129, 127, 65, 1)),
+          batch(4, product(128, 136, 72, 8), kInterleaved),
+          batch(3, product(96, 64, 128), kSharedB),
+          batch(3, product(33, 20, 51, 5), kSharedB),
+          batch(2, product(260, 132, 516, 4)),
+          batch(300, product(12, 8, 20))};
+}
+
 std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;

@@ -18,6 +18,10 @@ struct ModelSize {
 };
 const std::vector<ModelSize>& model_sizes();
 
+/// How the matrices of a batch lie: one after another, side by side as the heads of an attention
+/// layer do, or one after another with a single b for all of them.
+enum class Batching : std::uint8_t { stacked, interleaved, shared_b };
+
 /// One case. `name` is the last part of the test's name and tells the case apart within its suite.
 struct Problem {
   std::string name;
@@ -31,6 +35,8 @@ struct Problem {
   float threshold = 0;           // of outliers
   bool outlier_columns = false;  // whole columns are set apart
   std::int64_t list_room = 0;    // entries that a list has room for beyond its own; may be negative
+  std::int64_t matrices = 1;     // of a batched product
+  Batching batching = Batching::stacked;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).
@@ -42,6 +48,12 @@ std::vector<Problem> hostile_matrices();
 std::vector<Problem> model_products(bool distinct_shapes);
 /// Products chosen to hurt.
 std::vector<Problem> hostile_products();
+
+/// Scores and contexts of attention at every model size, with heads 128 wide, a matrix for each
+/// head of each sequence.
+std::vector<Problem> attention_products();
+/// Batches chosen to hurt.
+std::vector<Problem> hostile_batches();
 
 std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b);
 

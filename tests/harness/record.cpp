@@ -51,6 +51,7 @@ Json to_json(const Problem& p) {
   j["rows"] = is_matrix ? Json(p.m) : Json(nullptr);
   j["cols"] = is_matrix ? Json(p.n) : Json(nullptr);
   j["ld_padding"] = p.ld_padding;
+  if (p.matrices != 1) j["matrices"] = p.matrices;
   return j;
 }
 
