@@ -11,6 +11,7 @@
 #include "octet/gemm.hpp"
 #include "octet/layout.hpp"
 #include "octet/matrix.hpp"
+#include "octet/outliers.hpp"
 
 namespace octet::preconditions {
 
@@ -49,6 +50,18 @@ void quantize_row_col(const Extents& x, const Extents& q_row, const Extents& row
                       const Extents& q_col, const Extents& col_scale);
 void dequantize(const Extents& acc, const Extents& row_scale, const Extents& col_scale,
                 const Extents& bias, const Extents& out);
+
+void dequantize_rowwise(const Extents& q, const Extents& row_scale, const Extents& out);
+void column_sum(const Extents& x, const Extents& sum);
+
+template <class T>
+void spmm_coo(const CooList<T>& coo, const Operand<T>& w, const Matrix<T>& out);
+template <class T>
+void spmm_coo(const CooList<T>& coo, const Matrix<const s8>& w, const Extents& w_scale,
+              const Matrix<T>& out);
+template <class T>
+void spmm_coo_transposed(const Matrix<const T>& x, const CooList<T>& by_column,
+                         const Matrix<T>& out);
 
 /// The problem that the operands pose; throws when they pose none.
 GemmProblem gemm_s8(const Matrix<const s8>& a, const Matrix<const s8>& b, const Matrix<s32>& d);

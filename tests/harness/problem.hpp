@@ -18,6 +18,15 @@ struct ModelSize {
 };
 const std::vector<ModelSize>& model_sizes();
 
+/// How the entries of a list lie in its matrix.
+enum class Entries : std::uint8_t {
+  none,
+  scattered,  // one element in a thousand of a model's matrix, one in thirty of a small one
+  columns,    // every element of about one column in 600, at least one
+  full_row,   // scattered, and every element of the middle row
+  overflow    // more than the list can hold
+};
+
 /// One case. `name` is the last part of the test's name and tells the case apart within its suite.
 struct Problem {
   std::string name;
@@ -28,6 +37,7 @@ struct Problem {
   std::int64_t ld_padding = 0;       // elements between the end of a row and the next
   bool special_values = false;       // rows and columns of zeros, NaN, Inf and subnormals
   bool bias = false;
+  Entries entries = Entries::none;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).
@@ -39,6 +49,12 @@ std::vector<Problem> hostile_matrices();
 std::vector<Problem> model_products(bool distinct_shapes);
 /// Products chosen to hurt.
 std::vector<Problem> hostile_products();
+
+/// m x n += (list of m x k) . (n x k)^T: the products of the forward pass, and ones chosen to hurt.
+std::vector<Problem> list_products();
+/// m x n += (k x m)^T . (list of k x n): the products of the weights' gradients, and ones chosen to
+/// hurt.
+std::vector<Problem> transposed_list_products();
 
 std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b);
 
