@@ -526,6 +526,8 @@ constexpr int kColumnRows = kWarp * 8;               // of the output: columns o
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
 
+constexpr int kPartsInFlight = 2;  // entries whose part of x is loaded before it is used
+
 template <class T>
 struct SpmmColumns {
   List<T> list;  // by column
@@ -548,15 +550,15 @@ __device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, 
     const float value_of_lane =
         inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
     const int entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
-    for (int e = 0; e < entries; e += kInFlight) {
-      Chunk chunks[kInFlight];
+    for (int e = 0; e < entries; e += kPartsInFlight) {
+      Chunk chunks[kPartsInFlight];
 #pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
+      for (int u = 0; u < kPartsInFlight; ++u) {
         const int64_t t = __shfl_sync(kAllLanes, row_of_lane, (e + u) % kWarp);
         chunks[u] = load_chunk(x + t * p.ldx, e + u < entries ? remaining : 0, p.x_vectors);
       }
 #pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
+      for (int u = 0; u < kPartsInFlight; ++u) {
         const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
         if (e + u >= entries) continue;
 #pragma unroll
@@ -570,7 +572,7 @@ __device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, 
 
 /// blockIdx.x = row tile * column tiles + column tile.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     spmm_columns_kernel(const SpmmColumns<T> p, unsigned col_tiles) {
   __shared__ __align__(16) float sums[kColumns][kColumnPitch];
   __shared__ int64_t starts[kColumns + 1];

@@ -57,7 +57,7 @@ struct DequantizeFrom : Description<B> {
   DequantizeFrom(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         acc(backend, this->ledger, "acc", Role::input, kIsTiled ? 1 : p.m,
-            kIsTiled ? panels().capacity(p.m, p.n) : p.n, kIsTiled ? 0 : p.ld_padding),
+            kIsTiled ? panels().capacity(p.m + p.ld_padding, p.n) : p.n, kIsTiled ? 0 : p.ld_padding),
         row_scale(backend, this->ledger, "row_scale", Role::input, 1, p.m),
         col_scale(backend, this->ledger, "col_scale", Role::input, 1, p.n),
         bias(backend, this->ledger, "bias", Role::input, 1, p.bias ? p.n : 0),
