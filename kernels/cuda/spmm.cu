@@ -598,8 +598,12 @@ __global__ void __launch_bounds__(kThreads, 3)
 
   // ---- the output is on its way while sums are made: four columns of rows 4 t + lane / 8
   const int quad = lane % 8;
-  const int64_t out_col = tile_col + quad * 4;
-  const int64_t out_row = tile_row + warp * (kColumnRows / kWarps) + lane / 8;
+  const int local_row = warp * (kColumnRows / kWarps) + lane / 8;
+  const int rows_left =
+      static_cast<int>(min(p.out.rows - tile_row, static_cast<int64_t>(kColumnRows))) - local_row;
+  const int cols_left =
+      static_cast<int>(min(p.out.cols - tile_col, static_cast<int64_t>(kColumns))) - quad * 4;
+  T* const out = p.out.data + (tile_row + local_row) * p.out.ld + tile_col + quad * 4;
   unsigned busy = 0;  // of the four columns, those that have entries: all of them inside
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
@@ -608,10 +612,8 @@ __global__ void __launch_bounds__(kThreads, 3)
   unsigned words[kRowSteps][2];
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
-    const int64_t row = out_row + 4 * t;
-    if (busy != 0 && row < p.out.rows) {
-      load_out<T, 4>(p.out.data + row * p.out.ld + out_col, p.out.cols - out_col, p.out.vectors,
-                     words[t]);
+    if (busy != 0 && 4 * t < rows_left) {
+      load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
     }
   }
 
@@ -630,19 +632,16 @@ __global__ void __launch_bounds__(kThreads, 3)
   // ---- the output, row by row
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
-    const int64_t row = out_row + 4 * t;
-    if (busy == 0 || row >= p.out.rows) continue;
-    const int local = static_cast<int>(row - tile_row);
+    if (busy == 0 || 4 * t >= rows_left) continue;
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if ((busy >> c & 1u) == 0) continue;
       const unsigned shift = c % 2 * 16;
       const unsigned bits =
-          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local]);
+          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
       words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
     }
-    store_out<T, 4>(p.out.data + row * p.out.ld + out_col, words[t], p.out.cols - out_col,
-                    p.out.vectors);
+    store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
   }
 }
 
