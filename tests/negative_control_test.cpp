@@ -2,9 +2,14 @@
 // reported, each by the check that is meant to find it. Runs on every backend of the build.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 
+#include "harness/operators/column_sum.hpp"
 #include "harness/operators/dequantize.hpp"
 #include "harness/operators/gemm.hpp"
 #include "harness/operators/gemm_batched.hpp"
@@ -12,8 +17,10 @@
 #include "harness/operators/gemm_to_s8.hpp"
 #include "harness/operators/outliers.hpp"
 #include "harness/operators/quantize.hpp"
+#include "harness/operators/spmm.hpp"
 #include "harness/operators/transform.hpp"
 #include "harness/run_case.hpp"
+#include "harness/suite.hpp"
 #include "harness/test_run.hpp"
 
 namespace octet::harness {
@@ -382,6 +389,94 @@ struct WrongLayout {
   }
 };
 
+/// Panels of Col32 taken for rows of the packed matrix.
+struct PanelsReadAsRows {
+  template <class B>
+  void operator()(B backend, Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const f16> bias, Matrix<f16> out) {
+    dequantize<f16>(backend, Matrix<const s32>(acc.data, acc.rows, acc.cols), row_scale, col_scale,
+                    bias, out);
+  }
+};
+
+/// Each row gets the scale of the row before it.
+struct ScalesOneRowLate {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> q, Vector<const float> row_scale, Matrix<f16> out) {
+    dequantize_rowwise<f16>(backend, q, row_scale, out);
+    dequantize_rowwise<f16>(backend, {&q(1, 0), q.rows - 1, q.cols, q.layout},
+                            {row_scale.data, q.rows - 1},
+                            {&out(1, 0), q.rows - 1, q.cols, out.layout});
+  }
+};
+
+/// The last row is left out.
+struct DroppedRow {
+  template <class B>
+  void operator()(B backend, Matrix<const f32> x, Vector<f32> sum) {
+    x.rows -= 1;
+    column_sum<f32>(backend, x, sum);
+  }
+};
+
+/// Right in its first launch alone, which only the sum of all launches shows.
+struct AddsOnlyOnce {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Operand<f16> w, Matrix<f16> out) {
+    if (!done) spmm_coo<f16>(backend, coo, w, out);
+    done = true;
+  }
+  bool done = false;
+};
+
+/// Outliers are dropped.
+struct DroppedOutliers {
+  template <class B>
+  void operator()(B, CooList<f16>, Operand<f16>, Matrix<f16>) {}
+};
+
+/// Half of the columns get no outlier part.
+struct HalfOfTheWeights {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Operand<f16> w, Matrix<f16> out) {
+    w.rows /= 2;
+    out.cols /= 2;
+    spmm_coo<f16>(backend, coo, w, out);
+  }
+};
+
+/// A list that has overflowed is used as far as it goes.
+struct OverflowUnnoticed {
+  template <class B>
+  void operator()(B, CooList<f16>, Operand<f16>, Matrix<f16>) {}
+};
+
+/// The scales of int8 weights are read one place on.
+struct WeightScalesShifted {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Matrix<const s8> w, Vector<const float> w_scale,
+                  Matrix<f16> out) {
+    w.rows = out.cols = w_scale.length = w.rows - 1;
+    ++w_scale.data;
+    spmm_coo<f16>(backend, coo, w, w_scale, out);
+  }
+};
+
+/// The leading dimension is ignored.
+struct IgnoredStride {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, CooList<f16> by_column, Matrix<f16> out) {
+    x.layout.ld = x.cols;
+    spmm_coo_transposed<f16>(backend, x, by_column, out);
+  }
+};
+
+Problem small_list_product(Entries entries) {
+  Problem p = small_product();
+  p.entries = entries;
+  return p;
+}
+
 TEST(NegativeControl, RightKernelPasses) {
   expect_verdict<QuantizeRowCol, f16, Right>(small_matrix(), Depth::check_and_time, "PASSED", "");
 }
@@ -449,6 +544,78 @@ TEST(NegativeControl, AlphaPerColumnIsReported) {
 TEST(NegativeControl, TransposedScalesAreReported) {
   expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",
                                                     "elements differ");
+}
+TEST(NegativeControl, PanelsReadAsRowsAreReported) {
+  expect_verdict<DequantizeCol32, f16, PanelsReadAsRows>(small_matrix(), Depth::check, "FAILED",
+                                                         "elements differ");
+}
+TEST(NegativeControl, ScalesOneRowLateAreReported) {
+  expect_verdict<DequantizeRowwise, f16, ScalesOneRowLate>(small_matrix(), Depth::check, "FAILED",
+                                                           "in rows 1 to 128");
+}
+TEST(NegativeControl, DroppedRowOfASumIsReported) {
+  expect_verdict<ColumnSum, f32, DroppedRow>(small_matrix(), Depth::check, "FAILED",
+                                             "elements differ");
+}
+TEST(NegativeControl, DroppedOutliersAreReported) {
+  expect_verdict<SpmmCoo, f16, DroppedOutliers>(small_list_product(Entries::scattered),
+                                                Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, AdditionsThatStopAreReported) {
+  expect_verdict<SpmmCoo, f16, AddsOnlyOnce>(small_list_product(Entries::columns), Depth::check,
+                                             "PASSED", "");
+  expect_verdict<SpmmCoo, f16, AddsOnlyOnce>(small_list_product(Entries::columns),
+                                             Depth::check_and_time, "FAILED", "out: ");
+}
+TEST(NegativeControl, RightAdditionsPass) {
+  expect_verdict<SpmmCoo, f16, decltype(OCTET_FN(spmm_coo))>(small_list_product(Entries::columns),
+                                                             Depth::check_and_time, "PASSED", "");
+}
+TEST(NegativeControl, HalfOfTheWeightsIsReported) {
+  expect_verdict<SpmmCooColMajor, f16, HalfOfTheWeights>(
+      small_list_product(Entries::scattered), Depth::check, "FAILED", "columns 100 to 199");
+}
+TEST(NegativeControl, OverflowUnnoticedIsReported) {
+  expect_verdict<SpmmCoo, f16, OverflowUnnoticed>(small_list_product(Entries::overflow),
+                                                  Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, ShiftedWeightScalesAreReported) {
+  expect_verdict<SpmmCooS8, f16, WeightScalesShifted>(small_list_product(Entries::scattered),
+                                                      Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, IgnoredStrideIsReported) {
+  expect_verdict<SpmmCooTransposed, f16, IgnoredStride>(small_list_product(Entries::scattered),
+                                                        Depth::check, "FAILED", "elements differ");
+}
+
+/// What timed launches leave behind on a device, which nobody counts: every element has to be the
+/// same number of additions from where it began.
+TEST(NegativeControl, UncountedAdditionsHaveToAgree) {
+  constexpr std::int64_t kRows = 3, kCols = 5, kTimes = 40;
+  std::array<f16, kRows * kCols> before{}, after{};
+  const auto next = [](std::int64_t i, std::int64_t j) {
+    return [=](f16 x) { return f16(static_cast<float>(x) + 0.25f * static_cast<float>(i * j)); };
+  };
+  const Matrix<f16> from(before.data(), kRows, kCols), to(after.data(), kRows, kCols);
+  fill(from, Distribution::gaussian, 1.0f, 1);
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    for (std::int64_t j = 0; j < kCols; ++j) {
+      to(i, j) = from(i, j);
+      for (std::int64_t k = 0; k < kTimes; ++k) to(i, j) = next(i, j)(to(i, j));
+    }
+  }
+  const auto status = [&] {
+    return verify_additions<f16>("out", from, to, std::nullopt, 7, next, Zeros::mistrusted).status;
+  };
+  EXPECT_EQ(status(), "PASSED");
+  const f16 right = to(1, 2);
+  to(1, 2) = next(1, 2)(right);  // once more than the others
+  EXPECT_EQ(status(), "FAILED");
+  to(1, 2) = f16(static_cast<float>(right) + 0.125f);  // between two additions
+  EXPECT_EQ(status(), "FAILED");
+  to(1, 2) = right;
+  to(0, 3) = f16(static_cast<float>(from(0, 3)) + 1.0f);  // where nothing is added
+  EXPECT_EQ(status(), "FAILED");
 }
 
 TEST(NegativeControl, UnpermutedRowsAreReported) {

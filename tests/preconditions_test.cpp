@@ -12,6 +12,7 @@
 
 #include "harness/test_run.hpp"
 #include "octet/buffer.hpp"
+#include "octet/column_sum.hpp"
 #include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
 #include "octet/outliers.hpp"
@@ -319,6 +320,132 @@ void expect_outlier_refusals(B backend) {
 
 TEST(Preconditions, EveryBackendRefusesWrongOutliers) {
   for_each_backend([](auto backend) { expect_outlier_refusals(backend); });
+}
+
+template <class B>
+void expect_dequantize_and_sum_refusals(B backend) {
+  Memory m;
+  const Matrix<const s8> q(m.q.data(), 4, 8);
+  const Matrix<const s32, Col32> acc(m.acc.data(), 2, 8);
+  const Matrix<f16> out(m.x.data(), 4, 8);
+  const Vector<const float> rows(m.row_scale.data(), 4), cols(m.col_scale.data(), 8);
+  EXPECT_EQ(refusal([&] { dequantize<f16>(backend, acc, rows, cols, {}, out); }),
+            "dequantize: out.rows is 4 but must equal acc.rows, 2");
+  EXPECT_EQ(
+      refusal([&] {
+        const Matrix<const s32, Col32> shorter(m.acc.data(), 2, 8, Col32{1});
+        dequantize<f16>(backend, shorter, {m.row_scale.data(), 2}, cols, {}, {m.x.data(), 2, 8});
+      }),
+      "dequantize: acc in col32 has panels of 1 rows, but needs a multiple of 1 that holds 2");
+
+  EXPECT_EQ(refusal([&] {
+              dequantize_rowwise<f16>(backend, q, rows, {m.x.data(), 4, 7});
+            }),
+            "dequantize_rowwise: out.cols is 7 but must equal q.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              dequantize_rowwise<f16>(backend, q, rows, {m.x.data(), 5, 8});
+            }),
+            "dequantize_rowwise: out.rows is 5 but must equal q.rows, 4");
+  EXPECT_EQ(refusal([&] { dequantize_rowwise<f16>(backend, q, cols, out); }),
+            "dequantize_rowwise: row_scale.length is 8 but must equal q.rows, 4");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<f16> over(reinterpret_cast<f16*>(m.q.data()), 4, 8);
+              dequantize_rowwise<f16>(backend, q, rows, over);
+            }),
+            "dequantize_rowwise: out overlaps q, but an output needs memory of its own");
+
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {m.x.data() + 40, 7});
+            }),
+            "column_sum: sum.length is 7 but must equal x.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {m.x.data() + 8, 8});
+            }),
+            "column_sum: sum overlaps x, but an output needs memory of its own");
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {nullptr, 8});
+            }),
+            "column_sum: sum is null, but 1 x 8 elements were expected");
+
+  EXPECT_NO_THROW(dequantize_rowwise<f16>(backend, {nullptr, 4, 0}, rows, {nullptr, 4, 0}));
+  EXPECT_NO_THROW(column_sum<f16>(backend, {nullptr, 4, 0}, {nullptr, 0}));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongDequantizationsAndSums) {
+  for_each_backend([](auto backend) { expect_dequantize_and_sum_refusals(backend); });
+}
+
+template <class B>
+void expect_list_refusals(B backend) {
+  std::array<s32, 8> row{}, col{};
+  std::array<f16, 8> value{};
+  std::int64_t count = 0;
+  std::array<f16, 64> weights{}, output{};
+  std::array<s8, 64> bytes{};
+  std::array<float, 8> scale{};
+  const CooList<f16> coo{row.data(), col.data(), value.data(), 8, &count, 4, 8};
+  const Matrix<const f16> w(weights.data(), 6, 8);
+  const Matrix<f16> out(output.data(), 4, 6);
+  const auto spmm = [&](const CooList<f16>& list, Operand<f16> operand, Matrix<f16> result) {
+    return refusal([&] { spmm_coo<f16>(backend, list, operand, result); });
+  };
+  EXPECT_EQ(spmm(coo, Matrix<const f16>(weights.data(), 6, 7), out),
+            "spmm_coo: w.cols is 7 but must equal coo.cols, 8");
+  EXPECT_EQ(spmm(coo, transposed(w), out), "spmm_coo: w.cols is 6 but must equal coo.cols, 8");
+  EXPECT_EQ(spmm(coo, w, {output.data(), 5, 6}),
+            "spmm_coo: out.rows is 5 but must equal coo.rows, 4");
+  EXPECT_EQ(spmm(coo, w, {output.data(), 4, 5}),
+            "spmm_coo: out.cols is 5 but must equal w.rows, 6");
+  EXPECT_EQ(spmm(coo, w, {weights.data(), 4, 6}),
+            "spmm_coo: out overlaps w, but an output needs memory of its own");
+  EXPECT_EQ(spmm(coo, Batch<const f16>(w, 2, 48), out),
+            "spmm_coo: w is a batch of 2, but one matrix was expected");
+  CooList<f16> wrong = coo;
+  wrong.capacity = -1;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo has capacity -1, but it cannot be negative");
+  wrong = coo;
+  wrong.cols = std::int64_t{1} << 31;
+  EXPECT_EQ(spmm(wrong, w, out),
+            "spmm_coo: coo is 4 x 2147483648, but its 32-bit indices take extents from 0 to "
+            "2147483647");
+  wrong = coo;
+  wrong.col = nullptr;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo.col is null, but 1 x 8 elements were expected");
+  wrong = coo;
+  wrong.count = nullptr;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo.count is null, but 1 x 1 elements were expected");
+  wrong = coo;
+  wrong.value = output.data();
+  EXPECT_EQ(spmm(wrong, w, out),
+            "spmm_coo: out overlaps coo.value, but an output needs memory of its own");
+
+  const Matrix<const s8> q(bytes.data(), 6, 8);
+  EXPECT_EQ(refusal([&] {
+              spmm_coo<f16>(backend, coo, q, {scale.data(), 5}, out);
+            }),
+            "spmm_coo: w_scale.length is 5 but must equal w.rows, 6");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<f16> over(reinterpret_cast<f16*>(bytes.data()), 4, 6);
+              spmm_coo<f16>(backend, coo, q, {scale.data(), 6}, over);
+            }),
+            "spmm_coo: out overlaps w, but an output needs memory of its own");
+
+  const auto spmm_transposed = [&](Matrix<const f16> x, Matrix<f16> result) {
+    return refusal([&] { spmm_coo_transposed<f16>(backend, x, coo, result); });
+  };
+  EXPECT_EQ(spmm_transposed({weights.data(), 5, 6}, {output.data(), 6, 8}),
+            "spmm_coo_transposed: by_column.rows is 4 but must equal x.rows, 5");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {output.data(), 5, 8}),
+            "spmm_coo_transposed: out.rows is 5 but must equal x.cols, 6");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {output.data(), 6, 7}),
+            "spmm_coo_transposed: out.cols is 7 but must equal by_column.cols, 8");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {weights.data(), 6, 8}),
+            "spmm_coo_transposed: out overlaps x, but an output needs memory of its own");
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongLists) {
+  for_each_backend([](auto backend) { expect_list_refusals(backend); });
 }
 
 template <class B>

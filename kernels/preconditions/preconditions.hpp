@@ -99,6 +99,18 @@ struct BatchExtents {
         stride(o.stride) {}
 };
 
+void dequantize_rowwise(const Extents& q, const Extents& row_scale, const Extents& out);
+void column_sum(const Extents& x, const Extents& sum);
+
+template <class T>
+void spmm_coo(const CooList<T>& coo, const Operand<T>& w, const Matrix<T>& out);
+template <class T>
+void spmm_coo(const CooList<T>& coo, const Matrix<const s8>& w, const Extents& w_scale,
+              const Matrix<T>& out);
+template <class T>
+void spmm_coo_transposed(const Matrix<const T>& x, const CooList<T>& by_column,
+                         const Matrix<T>& out);
+
 /// The problem that the operands pose; throws when they pose none.
 GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, const BatchExtents& d);
 GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, Vector<const float> alpha,

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string_view>
 #include <utility>
 
 namespace octet::harness {
@@ -29,7 +32,64 @@ Problem product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t ld_
   return p;
 }
 
+constexpr std::string_view name(Entries entries) {
+  constexpr std::array<std::string_view, 5> kNames = {"none", "scattered", "columns", "full_row",
+                                                      "overflow"};
+  return kNames[static_cast<std::size_t>(entries)];
+}
+
+Problem with_entries(Problem p, Entries entries, bool special_values = false) {
+  p.entries = entries;
+  p.special_values = special_values;
+  p.name += fmt::format("_{}{}", name(entries), special_values ? "_special" : "");
+  return p;
+}
+
+std::vector<Problem> model_list_products(Pass pass) {
+  std::vector<Problem> problems;
+  for (const Problem& p : model_products(/*distinct_shapes=*/true)) {
+    if (pass_of(*p.product) != pass) continue;
+    problems.push_back(with_entries(p, Entries::scattered));
+    problems.push_back(with_entries(p, Entries::columns));
+  }
+  return problems;
+}
+
+/// Tiles of the kernels are 8, 256 or 1024 rows, 16, 32 or 512 columns and slabs of 624 or 1248
+/// of K.
+std::vector<Problem> hostile_list_products() {
+  return {with_entries(product(0, 5, 4), Entries::none),
+          with_entries(product(5, 0, 4), Entries::none),
+          with_entries(product(5, 4, 0), Entries::none),
+          with_entries(product(1, 1, 1), Entries::columns),
+          with_entries(product(3, 5, 7), Entries::scattered),
+          with_entries(product(64, 64, 64), Entries::scattered),
+          with_entries(product(33, 17, 100), Entries::none),
+          with_entries(product(33, 17, 100), Entries::overflow),
+          with_entries(product(257, 100, 130, 3), Entries::overflow),
+          with_entries(product(127, 129, 623), Entries::scattered),
+          with_entries(product(129, 127, 625, 1), Entries::scattered),
+          with_entries(product(65, 136, 1248, 8), Entries::full_row),
+          with_entries(product(67, 513, 1249, 3), Entries::full_row),
+          with_entries(product(1023, 16, 131), Entries::columns),
+          with_entries(product(1025, 33, 96, 8), Entries::scattered),
+          with_entries(product(2111, 31, 61), Entries::scattered),
+          with_entries(product(9, 1031, 509), Entries::columns),
+          with_entries(product(24, 40, 6007, 5), Entries::full_row),
+          with_entries(product(61, 96, 160), Entries::scattered, true),
+          with_entries(product(40, 33, 129, 7), Entries::full_row, true),
+          with_entries(product(5, 3, 300001), Entries::columns)};
+}
+
 }  // namespace
+
+std::vector<Problem> list_products() {
+  return concatenate(model_list_products(Pass::fprop), hostile_list_products());
+}
+
+std::vector<Problem> transposed_list_products() {
+  return concatenate(model_list_products(Pass::wgrad), hostile_list_products());
+}
 
 const std::vector<ModelSize>& model_sizes() {
   static const std::vector<ModelSize> kSizes = {{"4k", {2, 512, 4096, 12288}},
