@@ -1,0 +1,590 @@
+"""The plots of one run: its steps, its roofline, its errors, its ratios against the floors.
+
+A figure draws itself for a width and has its numbers as a table, which stands in for it where it
+cannot be seen.
+"""
+
+from dataclasses import dataclass
+from statistics import median
+
+from octet_scripts import table
+from octet_scripts.gate_verdict import FAIL, PASS
+from octet_scripts.records import at
+from octet_scripts.report_data import (
+    is_int8, measured, product_of, step_name, suite_and_problem,
+)  # fmt: skip
+from octet_scripts.report_svg import Canvas, Linear, Log, fit, spread, width_of
+
+PARTS = ("product", "dequantize", "transform", "quantize", "weights", "idle")
+PART_NAMES = {
+    "native": "16-bit product", "product": "int8 product", "dequantize": "dequantize",
+    "transform": "transform, outliers", "quantize": "quantize", "weights": "quantize weights",
+    "idle": "idle",
+}  # fmt: skip
+SHAPES = ("circle", "square", "diamond", "triangle")
+ROWS_SHOWN = 120  # of ratios; the table has them all
+
+
+@dataclass
+class Figure:
+    name: str
+    title: str
+    caption: str
+    description: str  # what the plot shows, for who does not see it
+    draw: object  # from a width to a Canvas
+    columns: tuple = ()  # (heading, '<' or '>')
+    rows: tuple = ()
+
+
+def duration(us):
+    """With three digits or so and its unit."""
+    if us is None:
+        return table.UNKNOWN
+    for unit, factor in (("s", 1e-6), ("ms", 1e-3), ("us", 1)):
+        value = us * factor
+        if value >= 0.1 or unit == "us":
+            if value >= 100:
+                return f"{value:,.0f} {unit}"
+            return f"{value:.2f} {unit}" if value >= 10 else f"{value:.3f} {unit}"
+
+
+def percent(share, decimals=1):
+    return table.UNKNOWN if share is None else f"{100 * share:.{decimals}f} %"
+
+
+# ---- the step ----
+
+
+@dataclass
+class Bar:
+    label: str
+    whole_us: float
+    parts: dict  # of PARTS or "native", us; idle may be negative: stages that overlap
+    ratio: float = None
+    mark: str = ""
+
+
+def part_of(stage):
+    operator = stage.get("operator") or ""
+    if operator.startswith("quantize"):
+        return "weights" if stage.get("weights") else "quantize"
+    if operator.startswith("dequantize"):
+        return "dequantize"
+    return "product" if product_of(operator) else "transform"
+
+
+def parts_of(step, variant, name):
+    """Of a whole: what its stages took, and the rest as idle."""
+    parts = {}
+    for stage in at(step.record, "stages") or []:
+        us = stage.get("median_us")
+        kept = name == "int8_kept" and stage.get("weights")
+        if stage.get("variant") == variant and us is not None and not kept:
+            part = "native" if variant == "native" else part_of(stage)
+            parts[part] = parts.get(part, 0) + us
+    if parts:
+        parts["idle"] = step.median(name) - sum(parts.values())
+    return parts
+
+
+def bars_of(step):
+    bars = []
+    for label, variant, name in (
+        ("16-bit", "native", step.native),
+        ("int8", "int8", "int8_every_step"),
+        ("int8, weights kept", "int8", "int8_kept"),
+    ):
+        whole = step.median(name) if name else None
+        if whole:
+            ratio = step.ratio(name) if variant == "int8" else None
+            bars.append(Bar(label, whole, parts_of(step, variant, name), ratio, step.mark(name)))
+    return bars
+
+
+def draw_bar(canvas, bar, x, y, width, height):
+    """Segments as long as their share; stages that overlap are shortened to fit the whole."""
+    parts = {part: us for part, us in bar.parts.items() if us > 0}
+    if not parts:
+        parts = {"native" if bar.label == "16-bit" else "idle": bar.whole_us}
+        tip = f"{bar.label}: {duration(bar.whole_us)}, not split"
+        canvas.rect(x, y, width, height, f"f-{next(iter(parts))}", tip)
+        return
+    total = sum(parts.values())
+    for part in ("native", *PARTS):
+        if part not in parts:
+            continue
+        length = width * parts[part] / total
+        tip = (f"{bar.label}: {PART_NAMES[part]} {duration(parts[part])}, "
+               f"{percent(parts[part] / bar.whole_us)} of the step")  # fmt: skip
+        canvas.rect(x, y, length - (1 if length > 3 else 0), height, f"f-{part}", tip)
+        name, us = PART_NAMES[part], duration(parts[part])
+        for text in (f"{name} {us}", us):
+            if width_of(text, 11) + 10 <= length:
+                canvas.text(x + 5, y + height / 2 + 4, text, f"small f-on-{part}")
+                break
+        x += length
+
+
+def draw_steps(steps, width):
+    canvas = Canvas(width)
+    left, right = (0, 0) if canvas.narrow else (140, 150)
+    groups = [(step, bars_of(step)) for step in steps]
+    units = [bars[0].whole_us for _, bars in groups]
+    longest = max(bar.whole_us / unit for (_, bars), unit in zip(groups, units) for bar in bars)
+    scale = Linear(0, longest * 1.001, left, width - right)
+    used = {part for _, bars in groups for bar in bars for part, us in bar.parts.items() if us > 0}
+    y = canvas.key(12, [(p, PART_NAMES[p]) for p in ("native", *PARTS) if p in used]) + 6
+    height, pitch = (20, 40) if canvas.narrow else (22, 26)
+    for (step, bars), unit in zip(groups, units):
+        y += 14
+        shape = at(step.record, "problem") or {}
+        what = ", ".join(f"{shape[key]:,} {name}" for key, name in
+                         (("model", "wide"), ("hidden", "hidden")) if shape.get(key))  # fmt: skip
+        name = fit(step_name(step), width - 8, 13)
+        canvas.text(0, y, name, "bold")
+        if width_of(name) + width_of(what) + 20 < width:
+            canvas.text(width_of(name) + 14, y, what, "f-muted")
+        y += 8
+        top = y + (14 if canvas.narrow else 0)
+        for bar in bars:
+            value = duration(bar.whole_us) + bar.mark
+            ratio = table.ratio_text(bar.ratio) if bar.ratio else ""
+            if canvas.narrow:
+                canvas.text(0, y + 11, bar.label, "f-muted")
+                canvas.text(width, y + 11, f"{value}  {ratio}".strip(), "", "end")
+                draw_bar(canvas, bar, left, y + 16, scale(bar.whole_us / unit) - left, height)
+            else:
+                canvas.text(left - 10, y + 15, bar.label, "", "end")
+                draw_bar(canvas, bar, left, y, scale(bar.whole_us / unit) - left, height)
+                canvas.text(width - 62, y + 15, value, "f-muted", "end")
+                canvas.text(width, y + 15, ratio, "bold", "end")
+            y += pitch
+        at_one = scale(1)
+        if bars[0].label == "16-bit":
+            canvas.line(at_one, top - 4, at_one, y, "s-ink thin dash")
+        y += 10
+    canvas.height = y
+    return canvas
+
+
+def step_figures(runs):
+    figures = []
+    for number, run in enumerate(runs, 1):
+        steps = [step for step in run.steps if bars_of(step)]
+        if not steps:
+            continue
+        used = [p for p in ("native", *PARTS) if any(p in b.parts for s in steps
+                                                     for b in bars_of(s))]  # fmt: skip
+        rows, overlap = [], False
+        for step in steps:
+            for bar in bars_of(step):
+                cells = [duration(bar.parts[p]) if bar.parts.get(p, -1) >= 0 else
+                         ("-" + duration(-bar.parts[p]) if p in bar.parts else table.UNKNOWN)
+                         for p in used]  # fmt: skip
+                overlap = overlap or bar.parts.get("idle", 0) < 0
+                rows.append((step_name(step), bar.label, duration(bar.whole_us) + bar.mark,
+                             table.ratio_text(bar.ratio), *cells))  # fmt: skip
+        caption = (
+            "Each bar is a whole step as long as it took beside the faster 16-bit step of its size "
+            "(dashed), in the colours of its parts; the figure on the right is 16-bit time / int8 "
+            "time. Parts are timed one by one where they stand, and idle is what they leave of the "
+            "whole."
+        )
+        if overlap:
+            caption += " Where they add up to more than the whole, they are drawn shortened to it."
+        if any(row[2].endswith("*") for row in rows):
+            caption += " * the sum of its parts, not timed as a whole."
+        if any(row[2].endswith("!") for row in rows):
+            caption += " ! the clock was throttled."
+        said = "; ".join(f"{row[0]} {row[1]} {row[2]}" + (f", {row[3]}" if row[3] != "-" else "")
+                         for row in rows)  # fmt: skip
+        figures.append(Figure(
+            f"step_{number}", f"The step on {run.label}", caption, f"Stacked bars. {said}.",
+            lambda width, steps=steps: draw_steps(steps, width),
+            (("step", "<"), ("variant", "<"), ("whole", ">"), ("ratio", ">"),
+             *((PART_NAMES[p], ">") for p in used)),
+            rows,
+        ))  # fmt: skip
+    return figures
+
+
+# ---- the roofline ----
+
+
+@dataclass
+class Group:
+    """The cases of one operator and type."""
+
+    name: str
+    role: str
+    shape: str
+    points: list  # (operations a byte, TOPS, share of the roof, problem)
+
+
+def groups_of(run):
+    by_name = {}
+    for record in run.operators:
+        operator, dtype = record["operator"], at(record, "dtype") or ""
+        name = operator if operator.endswith(dtype) else f"{operator} {dtype}"
+        by_name.setdefault(name, []).append(record)
+    groups, of_role = [], {}
+    for name, recorded in by_name.items():
+        operator = recorded[0]["operator"]
+        role = part_of({"operator": operator})
+        if role == "product" and not is_int8(operator):
+            role = "native"
+        shape = SHAPES[of_role.get(role, 0) % len(SHAPES)]
+        points = []
+        for record in recorded:
+            cost, rate = at(record, "cost") or {}, at(record, "rate") or {}
+            bytes_, operations, tops = cost.get("bytes"), cost.get("operations"), rate.get("tops")
+            intensity = operations / bytes_ if bytes_ and operations else None
+            points.append((intensity, tops or None, rate.get("roofline_fraction"),
+                           suite_and_problem(record["test"])[1]))  # fmt: skip
+        if any(p[2] is not None or (p[0] and p[1]) for p in points):
+            of_role[role] = of_role.get(role, 0) + 1
+            groups.append(Group(name, role, shape, points))
+    return groups
+
+
+def roofs_of(run):
+    """(memory, TB/s; [(name, TOPS) of the tensor cores]): the highest that the run measured."""
+    copies, peaks = [], {}
+    for record in run.cases:
+        copy, peak = at(record, "rate", "copy_gb_per_s"), at(record, "rate", "peak_tops")
+        if copy:
+            copies.append(copy / 1e3)
+        if peak:
+            int8 = is_int8(record["operator"]) or record["operator"] == table.OPERATOR
+            peaks.setdefault("int8" if int8 else "16-bit", []).append(peak)
+    return max(copies, default=None), [(name, max(peaks[name])) for name in sorted(peaks)][::-1]
+
+
+def draw_roofline(groups, memory, peaks, width):
+    canvas = Canvas(width)
+    left, right, top = 46, 14, 30
+    bottom = 330 if canvas.narrow else 430
+    canvas.height = bottom + 44
+    points = [(x, y) for group in groups for x, y, _, _ in group.points if x and y]
+    highest = max([y for _, y in points] + [peak for _, peak in peaks])
+    x_low, x_high = min(x for x, _ in points) / 2.5, max(x for x, _ in points) * 2.5
+    if memory and peaks:
+        x_high = max(x_high, 3 * max(peak for _, peak in peaks) / memory)
+    y_low = min(y for _, y in points) / 2.5
+    x = Log(x_low, x_high, left, width - right)
+    y = Log(y_low, highest * 1.9, bottom, top)
+    for value, text in x.ticks(6):
+        canvas.line(x(value), top, x(value), bottom)
+        canvas.text(x(value), bottom + 17, text, "small f-muted", "middle")
+    for value, text in y.ticks(6):
+        canvas.line(left, y(value), width - right, y(value))
+        canvas.text(left - 7, y(value) + 4, text, "small f-muted", "end")
+    canvas.text(0, 14, "TOPS", "f-muted small")
+    canvas.text(width - right, bottom + 36, "operations a byte", "f-muted small", "end")
+    if memory:
+        ceiling = max((peak for _, peak in peaks), default=y.high)
+        start = max(x_low, y_low / memory)
+        end = min(x_high, ceiling / memory)
+        if start < end:
+            ends = [(x(v), y(v * memory)) for v in (start, end)]
+            canvas.path(ends, "s-ink thick none")
+            middle = ((x(start) * 2 + x(end)) / 3, (2 * y(start * memory) + y(end * memory)) / 3)
+            canvas.text(middle[0] - 8, middle[1] - 8, f"copy {memory:.2f} TB/s", "halo", "end")
+    for i, (name, peak) in enumerate(peaks):
+        start = max(x_low, peak / memory) if memory else x_low
+        canvas.line(x(start), y(peak), x(x_high), y(peak), "s-ink thick")
+        near = any(abs(y(peak) - y(other)) < 16 for _, other in peaks[:i])
+        canvas.text(width - right, y(peak) + (16 if near else -7),
+                    f"{name} tensor cores {peak:,.0f} TOPS", "halo", "end")  # fmt: skip
+    for group in groups:
+        for intensity, tops, share, problem in group.points:
+            if intensity and tops:
+                tip = (f"{group.name} {problem}: {tops:,.4g} TOPS at {intensity:,.3g} operations a "
+                       f"byte, {percent(share)} of its roof")  # fmt: skip
+                canvas.mark(x(intensity), y(tops), group.role, group.shape, tip)
+    label_groups(canvas, groups, x, y, (left, width - right), (top + 8, bottom - 6))
+    return canvas
+
+
+def label_groups(canvas, groups, x, y, across, along):
+    """Each group's name beside it, on the side that has room, with a line to the nearest mark."""
+    sides = {"start": [], "end": []}
+    for group in groups:
+        marks = [(x(i), y(t)) for i, t, _, _ in group.points if i and t]
+        if marks:
+            centre = sum(m[0] for m in marks) / len(marks)
+            side = "start" if centre < sum(across) / 2 else "end"
+            sides[side].append((group, marks, sum(m[1] for m in marks) / len(marks)))
+    for side, found in sides.items():
+        if not found:
+            continue
+        sign = 1 if side == "start" else -1
+        edge = (max if sign > 0 else min)(m[0] for _, marks, _ in found for m in marks)
+        at_x = edge + sign * 26
+        heights = spread([centre for _, _, centre in found], 17, *along)
+        for (group, marks, _), height in zip(found, heights):
+            near = min(marks, key=lambda m: abs(m[0] - at_x) + abs(m[1] - height))
+            canvas.line(near[0] + sign * 6, near[1], at_x - sign * 4, height, "s-line thin")
+            canvas.text(at_x, height + 4, group.name, "halo", side)
+
+
+def draw_shares(groups, width):
+    """How much of its roof each case reaches: a row for each operator, a mark for each case."""
+    canvas = Canvas(width)
+    left, right = (0, 0) if canvas.narrow else (170, 150)
+    shares = [share for group in groups for _, _, share, _ in group.points if share is not None]
+    scale = Linear(0, max(1.05, 1.03 * max(shares)), left + 6, width - right - 6)
+    pitch = 44 if canvas.narrow else 28
+    top, y = 22, 22
+    rows = [(group, [p for p in group.points if p[2] is not None]) for group in groups]
+    rows = [(group, points) for group, points in rows if points]
+    bottom = top + pitch * len(rows)
+    for value, text in scale.ticks(5):
+        css = "s-ink thin" if abs(value - 1) < 1e-9 else "s-grid thin"
+        canvas.line(scale(value), top - 4, scale(value), bottom, css)
+        text = f"{100 * value:.0f} %"
+        canvas.text(scale(value), top - 9, text, "small f-muted", "middle")
+    for group, points in rows:
+        middle = sorted(p[2] for p in points)[len(points) // 2]
+        low, high = min(p[2] for p in points), max(p[2] for p in points)
+        said = f"{100 * low:.0f}" + (f" \u2013 {100 * high:.0f} %" if high > low else " %")
+        at_y = y + (32 if canvas.narrow else 14)
+        if canvas.narrow:
+            canvas.text(0, y + 18, group.name, "halo")
+            canvas.text(width, y + 18, said, "halo f-muted", "end")
+        else:
+            canvas.text(left - 12, at_y + 4, fit(group.name, left - 16), "", "end")
+            canvas.text(width, at_y + 4, said, "f-muted", "end")
+        canvas.line(scale(low), at_y, scale(high), at_y, "s-line thin")
+        for _, _, share, problem in points:
+            tip = f"{group.name} {problem}: {percent(share)} of its roof"
+            canvas.mark(scale(share), at_y, group.role, group.shape, tip,
+                        5.5 if share == middle else 4)  # fmt: skip
+        y += pitch
+    canvas.height = bottom + 6
+    return canvas
+
+
+def roofline_figures(runs):
+    figures = []
+    for number, run in enumerate(runs, 1):
+        groups, (memory, peaks) = groups_of(run), roofs_of(run)
+        plotted = [g for g in groups if any(p[0] and p[1] for p in g.points)]
+        columns = (("operator", "<"), ("case", "<"), ("operations a byte", ">"), ("TOPS", ">"),
+                   ("of its roof", ">"))  # fmt: skip
+        rows = [
+            (group.name, problem, table.UNKNOWN if i is None else f"{i:,.3g}",
+             table.UNKNOWN if t is None else f"{t:,.4g}", percent(share))
+            for group in groups for i, t, share, problem in group.points
+        ]  # fmt: skip
+        if plotted:
+            roofs = [f"copy {memory:.2f} TB/s"] if memory else []
+            roofs += [f"{name} tensor cores {peak:,.0f} TOPS" for name, peak in peaks]
+            caption = "Every timed operator, a mark for each case. " + (
+                f"Roofs are the highest of the same run: {', '.join(roofs)}; a case is held "
+                "against what was measured beside it, at its own clock." if roofs
+                else "The run measured no roof."
+            )  # fmt: skip
+            figures.append(Figure(
+                f"roofline_{number}", f"Roofline of {run.label}", caption,
+                "Log-log plot of TOPS over operations a byte for "
+                + ", ".join(g.name for g in plotted) + f". {caption}",
+                lambda width, g=plotted, m=memory, p=peaks: draw_roofline(g, m, p, width),
+                columns, rows,
+            ))  # fmt: skip
+        reached = [g for g in groups if any(p[2] is not None for p in g.points)]
+        if reached:
+            said = "; ".join(
+                f"{g.name} {percent(median(p[2] for p in g.points if p[2] is not None), 0)}"
+                for g in reached
+            )
+            figures.append(Figure(
+                f"roof_{number}", f"How near its roof, {run.label}",
+                "Time that the nearer roof allows / time taken, a mark for each case, a larger one "
+                "for the middle of an operator's cases. Over 100 %: faster than the copy that it "
+                "was timed beside.", f"Medians: {said}.",
+                lambda width, g=reached: draw_shares(g, width),
+            ))  # fmt: skip
+    return figures
+
+
+# ---- errors ----
+
+
+def draw_errors(products, width):
+    canvas = Canvas(width)
+    left, right = (0, 0) if canvas.narrow else (110, 190)
+    worst = max(w for entries in products.values() for _, _, w, _ in entries)
+    scale = Linear(0, 1.04 * worst if worst > 0 else 1, left + 2, width - right - 6)
+    top, y = 22, 22
+    pitch = 8
+    height = {name: max(26, pitch * len(e) + 12) + (22 if canvas.narrow else 0)
+              for name, e in products.items()}  # fmt: skip
+    bottom = top + sum(height.values())
+    ticks = scale.ticks(5)
+    for value, _ in ticks:
+        canvas.line(scale(value), top - 4, scale(value), bottom)
+        canvas.text(scale(value), top - 9, f"{100 * value:g} %" if value else "0",
+                    "small f-muted", "middle" if value else "start")  # fmt: skip
+    for name, entries in products.items():
+        low, high = min(e[1] for e in entries), max(e[1] for e in entries)
+        said = f"{100 * low:.2f}" + (f" \u2013 {100 * high:.2f} %" if high > low else " %")
+        said += f", worst line {100 * max(e[2] for e in entries):.2f} %"
+        head = 22 if canvas.narrow else 0
+        middle = y + head + (height[name] - head) / 2
+        if canvas.narrow:
+            canvas.text(0, y + 15, name, "halo")
+            canvas.text(width, y + 15, said, "halo f-muted small", "end")
+        else:
+            canvas.text(left - 12, middle + 4, name, "", "end")
+            canvas.text(width, middle + 4, said, "f-muted", "end")
+        for i, (case, error, line, role) in enumerate(entries):
+            at_y = middle + pitch * (i - (len(entries) - 1) / 2)
+            tip = f"{name}, {case}: {percent(error, 3)}, worst line {percent(line, 3)}"
+            canvas.line(scale(error), at_y, scale(line), at_y, f"s-{role} thick", tip)
+            canvas.mark(scale(error), at_y, role, "circle", tip, 4)
+        y += height[name]
+        canvas.line(0, y, width, y)
+    canvas.height = y + 4
+    return canvas
+
+
+def error_figures(runs):
+    figures = []
+    for number, run in enumerate(runs, 1):
+        products, rows = {}, []
+        for step in run.steps:
+            role = {"f16": "product", "bf16": "weights"}.get(step.dtype, "dequantize")
+            for entry in at(step.record, "products") or []:
+                error, name = entry.get("rel_frobenius"), entry.get("product") or "?"
+                lines = [v for v in (entry.get("worst_row"), entry.get("worst_col")) if v]
+                if error is None:
+                    continue
+                products.setdefault(name, []).append(
+                    (step_name(step), error, max([error, *lines]), role)
+                )
+                rows.append((step_name(step), name, percent(error, 3),
+                             percent(entry.get("worst_row"), 3),
+                             percent(entry.get("worst_col"), 3),
+                             table.UNKNOWN if entry.get("cosine") is None
+                             else f"{entry['cosine']:.6f}"))  # fmt: skip
+        if not rows:
+            continue
+        said = "; ".join(
+            f"{name} {percent(min(e[1] for e in entries), 2)} to "
+            f"{percent(max(e[1] for e in entries), 2)}"
+            for name, entries in products.items()
+        )
+        dtypes = {step.dtype for step in run.steps}
+        caption = (
+            "Relative Frobenius error of the int8 step's results against the 16-bit step's. A mark "
+            f"for each step, in the order {', '.join(step_name(s) for s in run.steps)}; its tail "
+            "reaches to the worst row or column."
+        )
+        if {"f16", "bf16"} <= dtypes:
+            caption += " Blue: f16, orange: bf16."
+        figures.append(Figure(
+            f"error_{number}", f"Error of each product, {run.label}", caption,
+            f"Relative errors. {said}.",
+            lambda width, p=products: draw_errors(p, width),
+            (("step", "<"), ("product", "<"), ("relative error", ">"), ("worst row", ">"),
+             ("worst column", ">"), ("cosine", ">")),
+            rows,
+        ))  # fmt: skip
+    return figures
+
+
+# ---- ratios against floors ----
+
+
+def margin(entry):
+    """How far above its floor; what has none comes last."""
+    return entry.figure.estimate / entry.floor if entry.floor else float("inf")
+
+
+def draw_floors(entries, width):
+    canvas = Canvas(width)
+    left, right = (0, 0) if canvas.narrow else (215, 150)
+    highs = [v for e in entries for v in (e.figure.estimate, e.figure.high, e.floor) if v]
+    scale = Linear(0, 1.04 * max([*highs, 1.0]), left + 4, width - right - 8)
+    y, pitch = 24, 34 if canvas.narrow else 17
+    suites = {}
+    for entry in entries:
+        fraction = entry.metric == "roofline_fraction"
+        name = f"{entry.suite}, of its roof" if fraction else entry.suite
+        suites.setdefault(name, []).append(entry)
+    bottom = y + sum(26 + pitch * len(found) for found in suites.values())
+    for value, text in scale.ticks(4 if canvas.narrow else 8):
+        canvas.line(scale(value), y - 4, scale(value), bottom)
+        canvas.text(scale(value), y - 9, text, "small f-muted", "middle" if value else "start")
+    canvas.line(scale(1), y - 4, scale(1), bottom, "s-line thin")
+    for suite, found in suites.items():
+        y += 20
+        canvas.text(0, y, fit(suite, width, 12), "bold halo")
+        y += 6
+        for entry in found:
+            at_y = y + (pitch - 8 if canvas.narrow else pitch / 2)
+            figure, bad = entry.figure, entry.verdict == FAIL
+            value = f"{figure.estimate:.3f}" + (f"  \u2265 {entry.floor:.3f}" if entry.floor else "")
+            value = {FAIL: "missed  ", PASS: "", None: ""}.get(entry.verdict, "unclear  ") + value
+            css = "f-bad bold" if bad else "f-muted"
+            if canvas.narrow:
+                canvas.text(0, y + 14, fit(entry.name, width - 150), "halo")
+                canvas.text(width, y + 14, value, f"small halo {css}", "end")
+            else:
+                canvas.text(left - 12, at_y + 4, fit(entry.name, left - 16), "small", "end")
+                canvas.text(width, at_y + 4, value, f"small {css}", "end")
+            tip = f"{suite} {entry.name}: {value} {entry.why}".strip()
+            role = "bad" if bad else ("product" if entry.verdict == PASS else "line")
+            if entry.floor:
+                span = sorted((scale(entry.floor), scale(figure.estimate)))
+                canvas.rect(span[0], at_y - 2.5, span[1] - span[0], 5,
+                            "f-bad" if bad else "f-native")  # fmt: skip
+                canvas.rect(scale(entry.floor) - 1, at_y - 6, 2, 12, "f-ink", tip)
+            if figure.low is not None and figure.high is not None:
+                canvas.line(scale(figure.low), at_y, scale(figure.high), at_y, f"s-{role} thick")
+            canvas.mark(scale(figure.estimate), at_y, role, "cross" if bad else "circle", tip, 4.2)
+            y += pitch
+    canvas.height = y + 4
+    return canvas
+
+
+def floor_figures(runs, folder):
+    figures = []
+    for number, run in enumerate(runs, 1):
+        entries = measured(run, folder)
+        if not entries:
+            continue
+        floored = [e for e in entries if e.floor]
+        missed = [e for e in floored if e.verdict == FAIL]
+        shown = sorted(entries, key=margin)[:ROWS_SHOWN]
+        chosen = {id(entry) for entry in shown}
+        shown = [entry for entry in entries if id(entry) in chosen]
+        caption = "Time of the baseline of the same run / time taken, with its interval. " + (
+            "The bar reaches from the floor (upright line) to what was measured."
+            if floored else "There is no floor for any of these cases on this device."
+        )  # fmt: skip
+        if len(shown) < len(entries):
+            caption += f" The {len(shown)} nearest to their floors; the table has all."
+        if floored:
+            unclear = sum(e.verdict not in (PASS, FAIL) for e in floored)
+            caption += (f" {len(floored) - len(missed) - unclear} floors kept, {len(missed)} "
+                        f"missed, {unclear} inconclusive.")  # fmt: skip
+        said = f"{len(entries)} ratios, {len(floored)} with a floor, {len(missed)} under it" + (
+            ": " + ", ".join(f"{e.suite} {e.name}" for e in missed) if missed else ""
+        )
+        number_text = lambda value: table.UNKNOWN if value is None else f"{value:.4f}"  # noqa: E731
+        rows = [
+            (e.suite, e.name, e.metric.partition(":")[0], *map(number_text, (
+                e.figure.estimate, e.figure.low, e.figure.high, e.floor)),
+             {None: "no floor"}.get(e.verdict, f"{e.verdict}{': ' if e.why else ''}{e.why}"))
+            for e in entries
+        ]  # fmt: skip
+        figures.append(Figure(
+            f"floors_{number}", f"Ratios against their floors, {run.label}", caption, said + ".",
+            lambda width, e=shown: draw_floors(e, width),
+            (("suite", "<"), ("case", "<"), ("metric", "<"), ("estimate", ">"), ("low", ">"),
+             ("high", ">"), ("floor", ">"), ("verdict", "<")),
+            rows,
+        ))  # fmt: skip
+    return figures
