@@ -21,15 +21,18 @@ THRESHOLDS = Path(__file__).resolve().parents[2] / "tests" / "thresholds"
 
 def render(files, thresholds=THRESHOLDS):
     """{file name: text} of lists of records."""
+    if not thresholds.is_dir():
+        raise ReportError(f"cannot read {thresholds}: no such folder")
     runs = runs_of(files)
     try:
-        return {
-            "index.html": report_page.page(runs, thresholds),
-            "report.md": report_page.markdown(runs, thresholds),
-            **report_page.plots(runs, thresholds),
-        }
+        sections = report_page.sections_of(runs, thresholds)
     except GateError as error:
         raise ReportError(str(error)) from None
+    return {
+        "index.html": report_page.page(runs, sections),
+        "report.md": report_page.markdown(runs, sections),
+        **report_page.plots(sections),
+    }
 
 
 def write(files, folder):

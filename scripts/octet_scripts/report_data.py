@@ -5,7 +5,6 @@ differ. Of a case that a run holds more than once the last record counts; a hist
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,13 @@ from octet_scripts import records, table
 from octet_scripts.gate_thresholds import STATES, figures, judge
 from octet_scripts.gate_thresholds import read as read_floors
 from octet_scripts.records import at
+from octet_scripts.report_svg import clean
 
 SCHEMA = Path(__file__).resolve().parents[2] / "tests" / "harness" / "record.schema.json"
 NEEDED = ("run", "status", "test", "backend", "operator", "time_utc")
-LARGEST = 1e100  # beyond any figure, and far from where sums of figures overflow
-RUNS_SHOWN = 4  # of each plot that there is one of for each run
+LARGEST = 1e100  # beyond any figure, and far from where ratios of figures overflow
+UNKNOWN = "unknown device"
+RUNS_SHOWN = 3  # of each plot that there is one of for each run
 TYPES = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
     "number": (int, float), "integer": (int, float),
@@ -44,7 +45,7 @@ def _misfit(value, schema, definitions, place):
     if known and (not isinstance(value, known) or (isinstance(value, bool) and bool not in known)):
         return f"{place} is no {' or '.join(names)}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value) or abs(value) > LARGEST:
+        if value and not 1 / LARGEST <= abs(value) <= LARGEST:
             return f"{place} is out of range"
         if value < schema.get("minimum", -LARGEST):
             return f"{place} is {value}, but must be at least {schema['minimum']}"
@@ -160,7 +161,7 @@ class Run:
 
 def key_of(record):
     build = at(record, "build") or {}
-    device = at(record, "device", "name") or "unknown device"
+    device = at(record, "device", "name") or UNKNOWN
     return device, record["backend"], build.get("git") or "unknown", bool(build.get("dirty"))
 
 
@@ -171,6 +172,11 @@ def runs_of(files):
         by_key = {}
         for record in found:
             by_key.setdefault(key_of(record), []).append(record)
+        # What did not run names neither device nor build: it belongs to what did.
+        unknown = [key for key in by_key if key[0] == UNKNOWN and key[2] == "unknown"]
+        known = next((key for key in by_key if key not in unknown), None)
+        for key in unknown if known else ():
+            by_key[known] += by_key.pop(key)
         parts += [Run(*key, part) for key, part in by_key.items()]
     parts.sort(key=lambda run: run.start)
     runs = []
@@ -234,7 +240,10 @@ VARIANT_NAMES = {"int8_every_step": "int8", "int8_kept": "int8 kept"}
 
 def measured(run, folder):
     """Every ratio of a run, and every roofline fraction that has a floor."""
-    floors = {(f.test, f.metric, f.state): f for f in read_floors(folder, run.device) or []}
+    # A name that makes no file's name has no floors.
+    named = clean(run.device) == run.device and len(run.device.encode()) < 200
+    floors = read_floors(folder, run.device) if named else None
+    floors = {(f.test, f.metric, f.state): f for f in floors or []}
     found = []
     for record in run.cases:
         for (metric, state), figure in figures(record).items():

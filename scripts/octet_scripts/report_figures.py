@@ -36,16 +36,22 @@ class Figure:
     rows: tuple = ()
 
 
-def duration(us):
+UNITS = {"s": 1e-6, "ms": 1e-3, "us": 1}
+
+
+def unit_of(us):
+    return next(unit for unit, factor in UNITS.items() if us * factor >= 0.5 or unit == "us")
+
+
+def duration(us, unit=None):
     """With three digits or so and its unit."""
     if us is None:
         return table.UNKNOWN
-    for unit, factor in (("s", 1e-6), ("ms", 1e-3), ("us", 1)):
-        value = us * factor
-        if value >= 0.1 or unit == "us":
-            if value >= 100:
-                return f"{value:,.0f} {unit}"
-            return f"{value:.2f} {unit}" if value >= 10 else f"{value:.3f} {unit}"
+    unit = unit or unit_of(us)
+    value = us * UNITS[unit]
+    if value >= 100:
+        return f"{value:,.0f} {unit}"
+    return f"{value:.2f} {unit}" if value >= 10 else f"{value:.3f} {unit}"
 
 
 def percent(share, decimals=1):
@@ -101,7 +107,7 @@ def bars_of(step):
     return bars
 
 
-def draw_bar(canvas, bar, x, y, width, height):
+def draw_bar(canvas, bar, unit, x, y, width, height):
     """Segments as long as their share; stages that overlap are shortened to fit the whole."""
     parts = {part: us for part, us in bar.parts.items() if us > 0}
     if not parts:
@@ -117,8 +123,8 @@ def draw_bar(canvas, bar, x, y, width, height):
         tip = (f"{bar.label}: {PART_NAMES[part]} {duration(parts[part])}, "
                f"{percent(parts[part] / bar.whole_us)} of the step")  # fmt: skip
         canvas.rect(x, y, length - (1 if length > 3 else 0), height, f"f-{part}", tip)
-        name, us = PART_NAMES[part], duration(parts[part])
-        for text in (f"{name} {us}", us):
+        us = duration(parts[part], unit).split()[0]
+        for text in (f"{PART_NAMES[part]} {us}", us):
             if width_of(text, 11) + 10 <= length:
                 canvas.text(x + 5, y + height / 2 + 4, text, f"small f-on-{part}")
                 break
@@ -129,13 +135,14 @@ def draw_steps(steps, width):
     canvas = Canvas(width)
     left, right = (0, 0) if canvas.narrow else (140, 150)
     groups = [(step, bars_of(step)) for step in steps]
-    units = [bars[0].whole_us for _, bars in groups]
-    longest = max(bar.whole_us / unit for (_, bars), unit in zip(groups, units) for bar in bars)
+    wholes = [bars[0].whole_us for _, bars in groups]
+    unit = unit_of(min(wholes))
+    longest = max(bar.whole_us / whole for (_, bars), whole in zip(groups, wholes) for bar in bars)
     scale = Linear(0, longest * 1.001, left, width - right)
     used = {part for _, bars in groups for bar in bars for part, us in bar.parts.items() if us > 0}
     y = canvas.key(12, [(p, PART_NAMES[p]) for p in ("native", *PARTS) if p in used]) + 6
     height, pitch = (20, 40) if canvas.narrow else (22, 26)
-    for (step, bars), unit in zip(groups, units):
+    for (step, bars), whole in zip(groups, wholes):
         y += 14
         shape = at(step.record, "problem") or {}
         what = ", ".join(f"{shape[key]:,} {name}" for key, name in
@@ -145,23 +152,23 @@ def draw_steps(steps, width):
         if width_of(name) + width_of(what) + 20 < width:
             canvas.text(width_of(name) + 14, y, what, "f-muted")
         y += 8
-        top = y + (14 if canvas.narrow else 0)
         for bar in bars:
-            value = duration(bar.whole_us) + bar.mark
+            if bars[0].label == "16-bit":
+                top = y + 13 if canvas.narrow else y - 4
+                canvas.line(scale(1), top, scale(1), y + pitch - 1, "s-ink thin dash")
+            length = scale(bar.whole_us / whole) - left
+            value = duration(bar.whole_us, unit) + bar.mark
             ratio = table.ratio_text(bar.ratio) if bar.ratio else ""
             if canvas.narrow:
-                canvas.text(0, y + 11, bar.label, "f-muted")
-                canvas.text(width, y + 11, f"{value}  {ratio}".strip(), "", "end")
-                draw_bar(canvas, bar, left, y + 16, scale(bar.whole_us / unit) - left, height)
+                canvas.text(0, y + 11, bar.label, "halo f-muted")
+                canvas.text(width, y + 11, f"{value}  {ratio}".strip(), "halo", "end")
+                draw_bar(canvas, bar, unit, left, y + 16, length, height)
             else:
                 canvas.text(left - 10, y + 15, bar.label, "", "end")
-                draw_bar(canvas, bar, left, y, scale(bar.whole_us / unit) - left, height)
+                draw_bar(canvas, bar, unit, left, y, length, height)
                 canvas.text(width - 62, y + 15, value, "f-muted", "end")
                 canvas.text(width, y + 15, ratio, "bold", "end")
             y += pitch
-        at_one = scale(1)
-        if bars[0].label == "16-bit":
-            canvas.line(at_one, top - 4, at_one, y, "s-ink thin dash")
         y += 10
     canvas.height = y
     return canvas
@@ -184,22 +191,18 @@ def step_figures(runs):
                 overlap = overlap or bar.parts.get("idle", 0) < 0
                 rows.append((step_name(step), bar.label, duration(bar.whole_us) + bar.mark,
                              table.ratio_text(bar.ratio), *cells))  # fmt: skip
-        caption = (
-            "Each bar is a whole step as long as it took beside the faster 16-bit step of its size "
-            "(dashed), in the colours of its parts; the figure on the right is 16-bit time / int8 "
-            "time. Parts are timed one by one where they stand, and idle is what they leave of the "
-            "whole."
-        )
+        notes = []
         if overlap:
-            caption += " Where they add up to more than the whole, they are drawn shortened to it."
+            notes.append("Where parts add up to more than the whole, they are drawn shortened to "
+                         "it.")  # fmt: skip
         if any(row[2].endswith("*") for row in rows):
-            caption += " * the sum of its parts, not timed as a whole."
+            notes.append("* the sum of its parts, not timed as a whole.")
         if any(row[2].endswith("!") for row in rows):
-            caption += " ! the clock was throttled."
+            notes.append("! the clock was throttled.")
         said = "; ".join(f"{row[0]} {row[1]} {row[2]}" + (f", {row[3]}" if row[3] != "-" else "")
                          for row in rows)  # fmt: skip
         figures.append(Figure(
-            f"step_{number}", f"The step on {run.label}", caption, f"Stacked bars. {said}.",
+            f"step_{number}", f"The step on {run.label}", " ".join(notes), f"Stacked bars. {said}.",
             lambda width, steps=steps: draw_steps(steps, width),
             (("step", "<"), ("variant", "<"), ("whole", ">"), ("ratio", ">"),
              *((PART_NAMES[p], ">") for p in used)),
@@ -232,7 +235,7 @@ def groups_of(run):
         operator = recorded[0]["operator"]
         role = part_of({"operator": operator})
         if role == "product" and not is_int8(operator):
-            role = "native"
+            role = "half"
         shape = SHAPES[of_role.get(role, 0) % len(SHAPES)]
         points = []
         for record in recorded:
@@ -263,13 +266,18 @@ def roofs_of(run):
 def draw_roofline(groups, memory, peaks, width):
     canvas = Canvas(width)
     left, right, top = 46, 14, 30
-    bottom = 330 if canvas.narrow else 430
+    if canvas.narrow:
+        top = mark_key(canvas, groups) + 20
+    bottom = top + (280 if canvas.narrow else 400)
     canvas.height = bottom + 44
     points = [(x, y) for group in groups for x, y, _, _ in group.points if x and y]
     highest = max([y for _, y in points] + [peak for _, peak in peaks])
     x_low, x_high = min(x for x, _ in points) / 2.5, max(x for x, _ in points) * 2.5
     if memory and peaks:
         x_high = max(x_high, 3 * max(peak for _, peak in peaks) / memory)
+    roof_end = x_high
+    if not canvas.narrow:
+        x_high *= 6  # room for the names beside the marks
     y_low = min(y for _, y in points) / 2.5
     x = Log(x_low, x_high, left, width - right)
     y = Log(y_low, highest * 1.9, bottom, top)
@@ -279,22 +287,24 @@ def draw_roofline(groups, memory, peaks, width):
     for value, text in y.ticks(6):
         canvas.line(left, y(value), width - right, y(value))
         canvas.text(left - 7, y(value) + 4, text, "small f-muted", "end")
-    canvas.text(0, 14, "TOPS", "f-muted small")
+    canvas.text(0, top - 16, "TOPS", "f-muted small")
     canvas.text(width - right, bottom + 36, "operations a byte", "f-muted small", "end")
     if memory:
         ceiling = max((peak for _, peak in peaks), default=y.high)
         start = max(x_low, y_low / memory)
-        end = min(x_high, ceiling / memory)
+        end = min(roof_end, ceiling / memory)
         if start < end:
             ends = [(x(v), y(v * memory)) for v in (start, end)]
             canvas.path(ends, "s-ink thick none")
-            middle = ((x(start) * 2 + x(end)) / 3, (2 * y(start * memory) + y(end * memory)) / 3)
-            canvas.text(middle[0] - 8, middle[1] - 8, f"copy {memory:.2f} TB/s", "halo", "end")
+            (x1, y1), (x2, y2) = ends
+            canvas.text((x1 + x2) / 2 - 8, (y1 + y2) / 2 - 8, f"copy {memory:.2f} TB/s", "halo", "end")
     for i, (name, peak) in enumerate(peaks):
         start = max(x_low, peak / memory) if memory else x_low
-        canvas.line(x(start), y(peak), x(x_high), y(peak), "s-ink thick")
-        near = any(abs(y(peak) - y(other)) < 16 for _, other in peaks[:i])
-        canvas.text(width - right, y(peak) + (16 if near else -7),
+        canvas.line(x(start), y(peak), x(roof_end), y(peak), "s-ink thick")
+        # To the left of where it begins, above the roof of the memory, nothing lies.
+        free = x(start) - 8 if memory else width - right
+        height = spread([y(other) for _, other in peaks], 15, top, bottom)[i]
+        canvas.text(free, height + (4 if memory else -6),
                     f"{name} tensor cores {peak:,.0f} TOPS", "halo", "end")  # fmt: skip
     for group in groups:
         for intensity, tops, share, problem in group.points:
@@ -302,30 +312,43 @@ def draw_roofline(groups, memory, peaks, width):
                 tip = (f"{group.name} {problem}: {tops:,.4g} TOPS at {intensity:,.3g} operations a "
                        f"byte, {percent(share)} of its roof")  # fmt: skip
                 canvas.mark(x(intensity), y(tops), group.role, group.shape, tip)
-    label_groups(canvas, groups, x, y, (left, width - right), (top + 8, bottom - 6))
+    if not canvas.narrow:
+        label_groups(canvas, groups, x, y, x(roof_end), (top + 8, bottom - 6))
     return canvas
 
 
-def label_groups(canvas, groups, x, y, across, along):
-    """Each group's name beside it, on the side that has room, with a line to the nearest mark."""
-    sides = {"start": [], "end": []}
+def mark_key(canvas, groups):
+    """Each group's mark and name, where there is no room beside the marks; the next free y."""
+    x, y = 6, 10
+    for group in groups:
+        width = 32 + width_of(group.name)
+        if x > 6 and x + width > canvas.width:
+            x, y = 6, y + 19
+        canvas.mark(x, y - 4, group.role, group.shape)
+        canvas.text(x + 10, y, group.name, "f-muted")
+        x += width
+    return y + 19
+
+
+def label_groups(canvas, groups, x, y, roof_end, along):
+    """Each group's name to the right of it and its neighbours, with a line to its nearest mark."""
+    left = []  # [(group, marks)] from left to right, in clusters
     for group in groups:
         marks = [(x(i), y(t)) for i, t, _, _ in group.points if i and t]
-        if marks:
-            centre = sum(m[0] for m in marks) / len(marks)
-            side = "start" if centre < sum(across) / 2 else "end"
-            sides[side].append((group, marks, sum(m[1] for m in marks) / len(marks)))
-    for side, found in sides.items():
-        if not found:
-            continue
-        sign = 1 if side == "start" else -1
-        edge = (max if sign > 0 else min)(m[0] for _, marks, _ in found for m in marks)
-        at_x = edge + sign * 26
-        heights = spread([centre for _, _, centre in found], 17, *along)
-        for (group, marks, _), height in zip(found, heights):
+        left.append((min(m[0] for m in marks), group, marks))
+    left.sort(key=lambda entry: entry[0])
+    while left:
+        edge, cluster = left[0][0], []
+        while left and left[0][0] <= edge + 150:
+            _, group, marks = left.pop(0)
+            cluster.append((group, marks))
+            edge = max([edge, *(m[0] for m in marks)])
+        at_x = edge + 28 if edge + 150 < roof_end else max(edge + 28, roof_end + 8)
+        centres = [sum(m[1] for m in marks) / len(marks) for _, marks in cluster]
+        for (group, marks), height in zip(cluster, spread(centres, 17, *along)):
             near = min(marks, key=lambda m: abs(m[0] - at_x) + abs(m[1] - height))
-            canvas.line(near[0] + sign * 6, near[1], at_x - sign * 4, height, "s-line thin")
-            canvas.text(at_x, height + 4, group.name, "halo", side)
+            canvas.line(near[0] + 7, near[1], at_x - 4, height, "s-line thin")
+            canvas.text(at_x, height + 4, group.name, "halo")
 
 
 def draw_shares(groups, width):
@@ -417,7 +440,7 @@ def draw_errors(products, width):
     worst = max(w for entries in products.values() for _, _, w, _ in entries)
     scale = Linear(0, 1.04 * worst if worst > 0 else 1, left + 2, width - right - 6)
     top, y = 22, 22
-    pitch = 8
+    pitch = 13
     height = {name: max(26, pitch * len(e) + 12) + (22 if canvas.narrow else 0)
               for name, e in products.items()}  # fmt: skip
     bottom = top + sum(height.values())
@@ -443,6 +466,10 @@ def draw_errors(products, width):
             tip = f"{name}, {case}: {percent(error, 3)}, worst line {percent(line, 3)}"
             canvas.line(scale(error), at_y, scale(line), at_y, f"s-{role} thick", tip)
             canvas.mark(scale(error), at_y, role, "circle", tip, 4)
+            if scale(error) - scale(0) > width_of(case, 10) + 12:
+                canvas.text(scale(error) - 8, at_y + 3.5, case, "tiny f-muted halo", "end")
+            else:
+                canvas.text(scale(line) + 8, at_y + 3.5, case, "tiny f-muted halo")
         y += height[name]
         canvas.line(0, y, width, y)
     canvas.height = y + 4
@@ -475,14 +502,10 @@ def error_figures(runs):
             f"{percent(max(e[1] for e in entries), 2)}"
             for name, entries in products.items()
         )
-        dtypes = {step.dtype for step in run.steps}
         caption = (
-            "Relative Frobenius error of the int8 step's results against the 16-bit step's. A mark "
-            f"for each step, in the order {', '.join(step_name(s) for s in run.steps)}; its tail "
-            "reaches to the worst row or column."
+            "Relative Frobenius error of the int8 step's results against the 16-bit step's; the "
+            "tail of a mark reaches to the worst row or column."
         )
-        if {"f16", "bf16"} <= dtypes:
-            caption += " Blue: f16, orange: bf16."
         figures.append(Figure(
             f"error_{number}", f"Error of each product, {run.label}", caption,
             f"Relative errors. {said}.",

@@ -3,12 +3,12 @@
 from octet_scripts import table
 from octet_scripts.records import at
 from octet_scripts.report_data import VARIANT_NAMES, case_of, step_name, suite_and_problem
-from octet_scripts.report_figures import ROWS_SHOWN, Figure, duration
+from octet_scripts.report_figures import ROWS_SHOWN, UNITS, Figure, duration, unit_of
 from octet_scripts.report_svg import Canvas, Linear, Log, fit, spread
 
 PAIRS_SHOWN = 4
 SAME = 0.005  # a change that is not coloured
-LINES = (("native", "16-bit", "line"), ("int8_every_step", "int8", "product"),
+LINES = (("native", "16-bit", "half"), ("int8_every_step", "int8", "product"),
          ("int8_kept", "int8 kept", "weights"))  # fmt: skip
 
 
@@ -95,7 +95,8 @@ def draw_changes(rows, width):
         at_y = y + (pitch - 9 if canvas.narrow else pitch / 2)
         slower = ratio < 1 - SAME
         role = "line" if abs(ratio - 1) <= SAME else ("bad" if slower else "product")
-        text = f"{duration(was)} \u2192 {duration(now)}"
+        unit = unit_of(min(was, now))
+        text = f"{duration(was, unit)} \u2192 {duration(now, unit)}"
         if canvas.narrow:
             canvas.text(0, y + 14, fit(name, width - 165, 11), "small halo")
             canvas.text(width, y + 14, f"{text}  {change_text(ratio)}", "small halo f-muted", "end")
@@ -184,14 +185,14 @@ def panels_of(entries):
 def draw_panel(canvas, x, y, width, height, step, lines):
     times_utc = sorted({p[0] for _, _, points in lines for p in points})
     values = [p[2] for _, _, points in lines for p in points]
-    unit = duration(max(values)).split()[-1]
-    factor = {"s": 1e-6, "ms": 1e-3, "us": 1}[unit]
+    unit = unit_of(max(values))
+    factor = UNITS[unit]
     pad = 0.12 * (max(values) - min(values)) or 0.05 * max(values)
     top, bottom, left, right = y + 28, y + height - 24, x + 44, x + width - 66
     across = Linear(0, max(len(times_utc) - 1, 1), left, right)
     along = Linear((min(values) - pad) * factor, (max(values) + pad) * factor, bottom, top)
     canvas.text(x, y + 12, fit(f"{step}, {unit}", width, 12), "bold")
-    for value, text in along.ticks(4):
+    for value, text in along.ticks(6):
         canvas.line(left, along(value), right, along(value))
         canvas.text(left - 6, along(value) + 4, text, "small f-muted", "end")
     ends = [along(points[-1][2] * factor) for _, _, points in lines]

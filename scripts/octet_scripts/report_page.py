@@ -21,7 +21,7 @@ body { margin: 0; font: 16px/1.55 FONT; background: var(--page); color: var(--in
 main { max-width: 1010px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em; }
 h2 { font-size: 20px; margin: 52px 0 4px; letter-spacing: -0.005em; }
-h3 { font-size: 16px; margin: 0 0 2px; overflow-wrap: anywhere; }
+h3 { font-size: 16px; margin: 0 0 4px; overflow-wrap: anywhere; }
 p { margin: 0 0 10px; max-width: 76ch; overflow-wrap: anywhere; }
 .muted, .caption, figcaption { color: var(--muted); font-size: 14px; }
 a { color: var(--product); }
@@ -96,7 +96,10 @@ def sections_of(runs, thresholds):
     errors, more_errors = made(report_figures.error_figures, lambda run: run.steps)
     return [
         Section("step", "The step", "Forward, backward and weight gradients of a feed-forward "
-                f"layer: where its time goes.{more_steps}", steps,
+                "layer: where its time goes. A bar is as long as the step took beside the faster "
+                "16-bit step of its size (dashed); on the right its time, and 16-bit time / int8 "
+                "time. Parts are timed one by one where they stand; idle is what they leave of "
+                f"the whole.{more_steps}", steps,
                 "No record of a timed training step."),
         Section("roofline", "The operators", "What each reaches of what the device allows."
                 f"{more_roofs}", roofs, "No record of a timed operator with its cost."),
@@ -119,7 +122,7 @@ def tiles_of(runs):
     tiles = []
     for step in run.steps if run else ():
         ratio, kept = step.ratio("int8_every_step"), step.ratio("int8_kept")
-        lines = [f"weights kept {table.ratio_text(kept)}"] if kept else []
+        lines = [f"kept {table.ratio_text(kept)}"] if kept else []
         joules = {name: at(v, "steady", "joules") for name, v in step.variants.items()}
         native = min((joules[n] for n in table.NATIVE if joules.get(n)), default=None)
         if native and joules.get("int8_every_step"):
@@ -131,8 +134,8 @@ def tiles_of(runs):
 
 def tiles_text(run):
     return (f"Speed of the int8 step beside the faster 16-bit step on {run.label}, weights "
-            "quantized in every step; under it with weights kept quantized, and the energy of an "
-            "int8 step in the steady state beside the 16-bit step's.")  # fmt: skip
+            "quantized in every step; kept: with weights kept quantized; energy: joules of an int8 "
+            "step in the steady state beside the 16-bit step's.")  # fmt: skip
 
 
 RUN_COLUMNS = tuple((h, "<") for h in (
@@ -200,8 +203,9 @@ def html_figure(figure):
     if figure.rows:
         numbers = (f"<details><summary>The numbers</summary>"
                    f"{html_table(figure.columns, figure.rows)}</details>\n")  # fmt: skip
+    caption = f"<figcaption>{escape(figure.caption)}</figcaption>\n" if figure.caption else ""
     return (f'<figure id="{figure.name}">\n<h3>{escape(figure.title)}</h3>\n'
-            f"<figcaption>{escape(figure.caption)}</figcaption>\n{drawn}{numbers}</figure>\n")  # fmt: skip
+            f"{caption}{drawn}{numbers}</figure>\n")  # fmt: skip
 
 
 def html_history(runs):
@@ -239,8 +243,7 @@ def html_bad(runs):
     return f'<section class="box bad"><h3>Not passed</h3><ul>{items}</ul>{more}</section>\n'
 
 
-def page(runs, thresholds):
-    sections = sections_of(runs, thresholds)
+def page(runs, sections):
     names = {role: shades for role, shades in PALETTE.items() if not role.startswith("on-")}
     light, dark = ("; ".join(f"--{role}: {shades[i]}" for role, shades in names.items())
                    for i in range(2))  # fmt: skip
@@ -300,7 +303,7 @@ def folded(summary, lines):
     return [f"<details><summary>{escape(summary)}</summary>", "", *lines, "", "</details>", ""]
 
 
-def markdown(runs, thresholds):
+def markdown(runs, sections):
     lines = [f"# {TITLE}", "", plain(tally(runs)) + ".", ""]
     run, tiles = tiles_of(runs)
     if tiles:
@@ -312,7 +315,7 @@ def markdown(runs, thresholds):
     for run, r in not_passed(runs)[:BAD_SHOWN]:
         lines.append(f"- **{plain(r['status'])}** {plain(r['test'])}, {plain(run.label)}: "
                      f"{plain(at(r, 'reason') or '')}")  # fmt: skip
-    for section in sections_of(runs, thresholds):
+    for section in sections:
         lines += ["", f"## {section.title}", "", plain(section.lead), ""]
         for figure in section.figures:
             lines += [f"### {plain(figure.title)}", "",
@@ -334,10 +337,10 @@ def markdown(runs, thresholds):
     return "\n".join(lines)
 
 
-def plots(runs, thresholds):
+def plots(sections):
     """{file name: SVG}."""
     return {
         f"{figure.name}.svg": figure.draw(WIDE).file(figure.name, figure.title, figure.description)
-        for section in sections_of(runs, thresholds)
+        for section in sections
         for figure in section.figures
     }

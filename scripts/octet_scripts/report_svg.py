@@ -25,6 +25,7 @@ PALETTE = {
     "line": ("#8d96a5", "#667184"),
     "product": ("#2a69ad", "#5a9ce2"),
     "native": ("#a3bfde", "#3f608a"),
+    "half": ("#647a96", "#93a9c6"),
     "quantize": ("#f0b44c", "#f2bb5c"),
     "weights": ("#cf7416", "#d2812f"),
     "transform": ("#c5699a", "#d488b2"),
@@ -44,6 +45,7 @@ PALETTE = {
 RULES = (
     ("text", f"font: 12px {FONT}; font-variant-numeric: tabular-nums;"),
     (".small", "font-size: 11px;"),
+    (".tiny", "font-size: 10px;"),
     (".bold", "font-weight: 650;"),
     (".halo", "paint-order: stroke; stroke-width: 3px; stroke-linejoin: round;"),
     (".edge", "stroke-width: 1;"),
@@ -120,7 +122,9 @@ class Canvas:
             f' {name}="{place(v) if isinstance(v, (int, float)) else escape(v)}"'
             for name, v in attributes.items()
         )
-        inside = (f"<title>{escape(tip)}</title>" if tip else "") + (content or "")
+        # A narrow screen has no pointer to hover with.
+        tip = f"<title>{escape(tip)}</title>" if tip and not self.narrow else ""
+        inside = tip + (content or "")
         css = f' class="{css}"' if css else ""
         self.parts.append(f"<{tag}{css}{text}>{inside}</{tag}>" if inside
                           else f"<{tag}{css}{text}/>")  # fmt: skip
@@ -144,7 +148,7 @@ class Canvas:
         steps = " L".join(f"{place(x)} {place(y)}" for x, y in points)
         self._add("path", {"d": f"M{steps}"}, css)
 
-    def mark(self, x, y, role, shape="circle", tip=None, size=4.5, css="edge"):
+    def mark(self, x, y, role, shape="circle", tip=None, size=4.8, css="edge"):
         css = f"f-{role} {css}"
         if shape == "circle":
             self._add("circle", {"cx": x, "cy": y, "r": size}, css, tip=tip)
