@@ -182,19 +182,19 @@ def step_figures(runs):
             continue
         used = [p for p in ("native", *PARTS) if any(p in b.parts for s in steps
                                                      for b in bars_of(s))]  # fmt: skip
-        rows, overlap = [], False
+        rows, overlap = [], 0
         for step in steps:
-            for bar in bars_of(step):
-                cells = [duration(bar.parts[p]) if bar.parts.get(p, -1) >= 0 else
-                         ("-" + duration(-bar.parts[p]) if p in bar.parts else table.UNKNOWN)
-                         for p in used]  # fmt: skip
-                overlap = overlap or bar.parts.get("idle", 0) < 0
-                rows.append((step_name(step), bar.label, duration(bar.whole_us) + bar.mark,
+            bars = bars_of(step)
+            unit = unit_of(min(bar.whole_us for bar in bars))
+            for bar in bars:
+                cells = [duration(bar.parts.get(p), unit) for p in used]
+                overlap = max(overlap, -bar.parts.get("idle", 0) / bar.whole_us)
+                rows.append((step_name(step), bar.label, duration(bar.whole_us, unit) + bar.mark,
                              table.ratio_text(bar.ratio), *cells))  # fmt: skip
         notes = []
-        if overlap:
-            notes.append("Where parts add up to more than the whole, they are drawn shortened to "
-                         "it.")  # fmt: skip
+        if overlap > 0:
+            notes.append(f"Timed one by one, parts add up to as much as {percent(overlap)} more "
+                         "than the whole; they are drawn shortened to it.")  # fmt: skip
         if any(row[2].endswith("*") for row in rows):
             notes.append("* the sum of its parts, not timed as a whole.")
         if any(row[2].endswith("!") for row in rows):

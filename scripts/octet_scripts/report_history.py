@@ -68,7 +68,8 @@ def changes(before, after):
             low = was["low_us"] / new["high_us"]
         if was.get("high_us") and new.get("low_us"):
             high = was["high_us"] / new["low_us"]
-        found.append((name, was["median_us"], new["median_us"], ratio, low, high))
+        found.append((name, was["median_us"], new["median_us"], ratio,
+                      min(low, ratio), max(high, ratio)))  # fmt: skip
     return found
 
 

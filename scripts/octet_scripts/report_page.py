@@ -288,7 +288,7 @@ def page(runs, sections):
 
 def plain(text):
     """A text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&$@:])", r"\\\1", clean(text))
+    return re.sub(r"([\\`*_\[\]<>#|~&$@]|:(?=//))", r"\\\1", clean(text))
 
 
 def markdown_table(columns, rows):
@@ -330,7 +330,8 @@ def markdown(runs, sections):
                 rows = [(name, *cells)
                         for name, _, cells in report_history.history_rows(entries)]  # fmt: skip
                 columns = (("case", "<"), *report_history.HISTORY_COLUMNS)
-                lines += folded(f"Every case on {device}", markdown_table(columns, rows))
+                lines += [f"### Every case on {plain(device)}", ""]
+                lines += folded("The numbers", markdown_table(columns, rows))
         if not found:
             lines += [plain(section.nothing or no_history()), ""]
     lines += ["## Runs", "", *markdown_table(RUN_COLUMNS, run_rows(runs)), ""]
