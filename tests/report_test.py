@@ -15,9 +15,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.dom import minidom
 
-from scripts_test import ROOT, line, make_record, make_time  # also puts scripts/ on the path
+from scripts_test import ROOT, line, make_record, make_time  # puts scripts/ on the path
 
-from octet_scripts import report, report_data, report_figures, report_history, report_svg
+from octet_scripts import (
+    report, report_data, report_figures, report_history, report_step, report_svg,
+)  # fmt: skip
 
 RECORDS = ROOT / "tests" / "records"
 SAMPLES = sorted(RECORDS.glob("*.jsonl"))
@@ -141,7 +143,8 @@ class Content(unittest.TestCase):
                 continue
             self.assertNotRegex(text, r'"(nan|inf|-inf|None)"')
             width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', text).groups())
-            for x, y in re.findall(r'<(?:circle|rect|text)[^>]*? c?x="([^"]+)" c?y="([^"]+)"', text):
+            places = r'<(?:circle|rect|text)[^>]*? c?x="([^"]+)" c?y="([^"]+)"'
+            for x, y in re.findall(places, text):
                 self.assertTrue(-1 <= float(x) <= width and -1 <= float(y) <= height, (name, x, y))
 
     def test_light_dark_and_narrow(self):
@@ -173,7 +176,7 @@ class Content(unittest.TestCase):
 class Step(unittest.TestCase):
     def test_parts_and_idle_make_up_the_whole(self):
         steps = report_data.Run("d", "cuda", "c", False, [make_record(unit_us=10.0)]).steps
-        native, every, kept = report_figures.bars_of(steps[0])
+        native, every, kept = report_step.bars_of(steps[0])
         self.assertEqual(native.parts, {"native": 900, "idle": 790 - 900})
         self.assertEqual(every.parts, {"quantize": 40, "weights": 80, "product": 480,
                                        "dequantize": 120, "idle": 800 - 720})  # fmt: skip
@@ -255,8 +258,8 @@ class Several(unittest.TestCase):
         self.assertIn("step_2.svg", files)
 
     def test_two_devices_side_by_side(self):
-        files = rendered([at_commit(make_record(), "a"),
-                          at_commit(make_record(), "a", device="NVIDIA H100", factor=1.5)])  # fmt: skip
+        other = at_commit(make_record(), "a", device="NVIDIA H100", factor=1.5)
+        files = rendered([at_commit(make_record(), "a"), other])
         self.assertIn("NVIDIA H200, aaaaaaa \u2192 NVIDIA H100, aaaaaaa", files["compared_1.svg"])
         self.assertNotIn("history_1.svg", files)
         self.assertIn("A history needs two runs", files["index.html"])
@@ -309,7 +312,8 @@ class Texts(unittest.TestCase):
                     minidom.parseString(content.encode())
             # Without what is escaped, nothing of Markdown is left but what the report put there.
             bare = re.sub(r"\\.", "", files["report.md"])
-            self.assertNotRegex(bare, r"<(?!/?(details|summary)>)|`|\]\((?![a-z_0-9]+\.svg\))", text)
+            markup = r"<(?!/?(details|summary)>)|`|\]\((?![a-z_0-9]+\.svg\))"
+            self.assertNotRegex(bare, markup, text)
 
     def test_rows_of_markdown_have_their_columns(self):
         record = make_operator(test="Cuda/a|b|c.Timing/x|y")
@@ -369,7 +373,7 @@ class Sections(unittest.TestCase):
 
     def test_the_last_record_of_a_case_counts(self):
         failed = make_operator(status="FAILED", reason="once")
-        self.assertIn("1 cases, all PASSED", rendered([failed, make_operator()])["report.md"])
+        self.assertIn("1 case, all PASSED", rendered([failed, make_operator()])["report.md"])
 
 
 class Command(unittest.TestCase):
@@ -415,7 +419,7 @@ class Command(unittest.TestCase):
             (line({"schema": 1}), "no record: it has no run"),
             (line(dict(good, device="H200")), "device is no object"),
             (line(dict(good, variants=[1])), "variants[0] is no object"),
-            (line(dict(good, time=dict(good["time"], median_us="1"))), "time.median_us is no number"),
+            (line(dict(good, time=dict(good["time"], median_us="1"))), "median_us is no number"),
             (line(dict(good, time=dict(good["time"], median_us=-1))), "time.median_us is -1"),
             (line(dict(good, time=dict(good["time"], median_us=True))), "is no number"),
             (line(good).replace("350.5", "1e999"), "device.power_w is out of range"),

@@ -4,7 +4,7 @@ DIR gets index.html (one file, nothing from the network), report.md and the plot
 SVG and, if asked, as PNG. All is made before anything is written, and the same records give the
 same bytes.
 
-Exit status: 0 written, 2 nothing written: no records, a line that is none, or DIR cannot be written.
+Exit status: 0 written, 2 nothing written: no records, a line that is none, or no way to write.
 """
 
 import argparse

@@ -21,8 +21,8 @@ LARGEST = 1e100  # beyond any figure, and far from where ratios of figures overf
 UNKNOWN = "unknown device"
 RUNS_SHOWN = 3  # of each plot that there is one of for each run
 TYPES = {
-    "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
-    "number": (int, float), "integer": (int, float),
+    "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,),
+    "null": (type(None),), "number": (int, float), "integer": (int, float),
 }  # fmt: skip
 
 
@@ -40,8 +40,7 @@ def _misfit(value, schema, definitions, place):
         return None if None in misfits else misfits[0]
     names = schema.get("type", [])
     names = [names] if isinstance(names, str) else names
-    known = tuple(t for name in names for t in (TYPES[name] if isinstance(TYPES[name], tuple)
-                                                else (TYPES[name],)))  # fmt: skip
+    known = sum((TYPES[name] for name in names), ())
     if known and (not isinstance(value, known) or (isinstance(value, bool) and bool not in known)):
         return f"{place} is no {' or '.join(names)}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -51,9 +50,9 @@ def _misfit(value, schema, definitions, place):
             return f"{place} is {value}, but must be at least {schema['minimum']}"
     if isinstance(value, dict):
         for key, part in schema.get("properties", {}).items():
-            if key in value:
-                if found := _misfit(value[key], part, definitions, f"{place}.{key}"):
-                    return found
+            found = key in value and _misfit(value[key], part, definitions, f"{place}.{key}")
+            if found:
+                return found
     if isinstance(value, list) and "items" in schema:
         for i, entry in enumerate(value):
             if found := _misfit(entry, schema["items"], definitions, f"{place}[{i}]"):

@@ -97,7 +97,7 @@ def draw_changes(rows, width):
         slower = ratio < 1 - SAME
         role = "line" if abs(ratio - 1) <= SAME else ("bad" if slower else "product")
         unit = unit_of(min(was, now))
-        text = f"{duration(was, unit)} \u2192 {duration(now, unit)}"
+        text = f"{duration(was, unit).split()[0]} \u2192 {duration(now, unit)}"
         if canvas.narrow:
             canvas.text(0, y + 14, fit(name, width - 165, 11), "small halo")
             canvas.text(width, y + 14, f"{text}  {change_text(ratio)}", "small halo f-muted", "end")

@@ -5,11 +5,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from octet_scripts import report_figures, report_history, table
+from octet_scripts import report_floors, report_history, report_roofline, report_step, table
 from octet_scripts.records import at
-from octet_scripts.report_data import newest, step_name
+from octet_scripts.report_data import measured, newest, step_name
 from octet_scripts.report_figures import duration
-from octet_scripts.report_svg import NARROW, PALETTE, FONT, WIDE, clean, escape, style
+from octet_scripts.report_svg import FONT, NARROW, PALETTE, WIDE, clean, escape, style
 
 TITLE = "octet: int8 training kernels, checked and timed"
 BAD_SHOWN = 50  # cases that did not pass
@@ -40,6 +40,7 @@ svg { display: block; width: 100%; height: auto; overflow: visible; }
   font-variant-numeric: tabular-nums; }
 .tiles span { display: block; font-size: 13px; color: var(--muted); overflow-wrap: anywhere; }
 .tiles .what { color: var(--ink); font-weight: 600; margin-bottom: 4px; }
+.under { margin-top: 8px; }
 .scroll { overflow-x: auto; margin-top: 10px; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px 5px 0; text-align: left; white-space: nowrap;
@@ -87,13 +88,13 @@ def sections_of(runs, thresholds):
         said = f" {others} earlier runs: in the history alone." if others else ""
         return make(shown, *arguments), said
 
-    steps, more_steps = made(report_figures.step_figures, lambda run: run.steps)
-    roofs, more_roofs = made(report_figures.roofline_figures, lambda run: run.operators)
+    steps, more_steps = made(report_step.step_figures, lambda run: run.steps)
+    roofs, more_roofs = made(report_roofline.roofline_figures, lambda run: run.operators)
     floors, more_floors = made(
-        report_figures.floor_figures, lambda run: report_figures.measured(run, thresholds),
+        report_floors.floor_figures, lambda run: measured(run, thresholds),
         thresholds,
     )  # fmt: skip
-    errors, more_errors = made(report_figures.error_figures, lambda run: run.steps)
+    errors, more_errors = made(report_step.error_figures, lambda run: run.steps)
     return [
         Section("step", "The step", "Forward, backward and weight gradients of a feed-forward "
                 "layer: where its time goes. A bar is as long as the step took beside the faster "
@@ -162,13 +163,14 @@ def run_rows(runs):
 def tally(runs):
     counts = Counter(record["status"] for run in runs for record in run.cases)
     total = sum(counts.values())
+    cases = f"{total} case" if total == 1 else f"{total} cases"
     if counts["PASSED"] == total:
-        return f"{total} cases, all PASSED"
-    return f"{total} cases: " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
+        return f"{cases}, all PASSED"
+    return f"{cases}: " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items()))
 
 
 def not_passed(runs):
-    """[(run, record)] that failed, were not trusted or could not be posed; skips are in the tally."""
+    """[(run, record)] that failed, were not trusted or could not be posed; the tally has skips."""
     return [(run, r) for run in reversed(runs) for r in run.cases
             if r["status"] not in ("PASSED", "SKIPPED")]  # fmt: skip
 
@@ -266,7 +268,7 @@ def page(runs, sections):
             f'<li><span class="what">{escape(tile.what)}</span><b>{escape(tile.figure)}</b>'
             + "".join(f"<span>{escape(line)}</span>" for line in tile.lines) + "</li>\n"
             for tile in tiles
-        ) + f'</ul>\n<p class="muted" style="margin-top: 8px">{escape(tiles_text(run))}</p>\n')  # fmt: skip
+        ) + f'</ul>\n<p class="muted under">{escape(tiles_text(run))}</p>\n')  # fmt: skip
     parts.append(html_bad(runs))
     for section in sections:
         drawn = "".join(map(html_figure, section.figures))
@@ -274,8 +276,10 @@ def page(runs, sections):
             drawn += html_history(runs)
         nothing = section.nothing or no_history()
         drawn = drawn or f'<div class="box">{escape(nothing)}</div>\n'
-        parts.append(f'<section id="{section.name}">\n<h2>{escape(section.title)}</h2>\n'
-                     f'<p class="caption">{escape(section.lead)}</p>\n{drawn}</section>\n')  # fmt: skip
+        parts.append(
+            f'<section id="{section.name}">\n<h2>{escape(section.title)}</h2>\n'
+            f'<p class="caption">{escape(section.lead)}</p>\n{drawn}</section>\n'
+        )
     parts.append(
         '<section id="runs">\n<h2>Runs</h2>\n<div class="box">'
         f"{html_table(RUN_COLUMNS, run_rows(runs))}</div>\n</section>\n</main>\n</body>\n</html>\n"
