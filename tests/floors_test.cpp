@@ -6,8 +6,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "harness/step_case.hpp"
 #include "harness/test_run.hpp"
@@ -117,6 +119,38 @@ TEST(Floors, AFileThatIsNoneIsAnError) {
     const Thresholds file(content);
     Json r = record_of(interval(0.95, 0.949, 0.951));
     EXPECT_THROW(judge_floors(r, {}, file.folder()), std::runtime_error) << content;
+  }
+}
+
+TEST(Floors, AFloorThatWouldBePassedOverIsAnError) {
+  const std::string good =
+      R"({"test": "Cuda/A_f16.Timing/1x1", "metric": "ratio", "floor": 0.9, "state": "burst"})";
+  const auto error_of = [](const std::string& floors) -> std::string {
+    const Thresholds file(R"({"schema": 1, "device": "Card A", "floors": [)" + floors + "]}");
+    Json r = record_of(interval(0.95, 0.949, 0.951));
+    try {
+      judge_floors(r, {}, file.folder());
+      return "";
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+  };
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  EXPECT_EQ(error_of(good), "");
+  for (const auto& [floors, mention] : std::initializer_list<std::pair<std::string, std::string>>{
+           {with("\"floor\"", "\"flor\""), "Card_A.json: floor 1: the keys must be"},
+           {with("}", R"(, "note": 1})"), "floor 1: the keys must be"},
+           {with("0.9", "\"0.9\""), "floor 1: the keys must be"},
+           {"7", "floor 1: the keys must be"},
+           {with("0.9", "0"), "the floor must be above 0"},
+           {with("\"ratio\"", "\"speed\""), "metric 'speed' is none of ratio"},
+           {with("burst", "idle"), "state 'idle' is none of burst"},
+           {good + "," + good, "floor 2: a second floor for Cuda/A_f16.Timing/1x1 ratio (burst)"},
+       }) {
+    EXPECT_NE(error_of(floors).find(mention), std::string::npos) << floors << error_of(floors);
   }
 }
 

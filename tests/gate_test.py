@@ -242,7 +242,7 @@ class FloorsTest(Folder):
 
     def test_roofline_fraction_has_its_interval_through_time(self):
         self.write([floor(0.8, metric="roofline_fraction")])
-        rate = {"gb_per_s": 1.0, "tops": 1.0, "roofline_fraction": 0.79}
+        rate = {**make_record()["rate"], "roofline_fraction": 0.79}
 
         def record(low_us, high_us):
             return make_record(rate=rate, time=make_time(800, low_us=low_us, high_us=high_us))
@@ -250,7 +250,6 @@ class FloorsTest(Folder):
         self.assert_ends(self.judge(record(796, 804)), FAIL_1, "0.75 % under the floor")
         self.assert_ends(self.judge(record(788, 801)), PASS_1)
         self.assert_ends(self.judge(record(780, 820)), OPEN_3, "too wide")
-        self.assert_ends(self.judge(record(None, None)), FAIL_1, "1.25 % under the floor")
         own = {**rate, "roofline": ratio(0.81)}  # goes before time's interval
         self.assert_ends(self.judge(make_record(rate=own)), PASS_1)
 
@@ -271,7 +270,7 @@ class FloorsTest(Folder):
             other = make_record("5k", status=status, reason="all zeros")
             result = self.judge(make_record(ratio=ratio(0.95)), other)
             self.assert_ends(result, FAIL_1, f"was {status}: all zeros", "1 records not PASSED")
-        skipped = make_record("5k", status="SKIPPED", reason="no device", time=None)
+        skipped = make_record("5k", status="SKIPPED", reason="no device", time=None, check=None)
         result = self.judge(make_record(ratio=ratio(0.95)), skipped)
         self.assert_ends(result, PASS_1, "Skipped: Cuda/TrainingStep_f16.Timing/: 5k")
         result = self.judge(make_record("5k"), dict(skipped, test=TEST))
@@ -298,12 +297,62 @@ class FloorsTest(Folder):
         self.assert_usage_error(other, ":2: the schema version is 2")
         self.assert_usage_error(self.judge(good, tail=line(good)[:-9]), ":2: truncated")
         self.assert_usage_error(self.judge(good, tail=line(good).replace("350.5", "NaN")), "NaN")
-        edited = dict(good, ratio=dict(ratio(0.95), low="0.9"))
-        self.assert_usage_error(self.judge(edited), "is malformed: '0.9' is no number")
-        self.assert_usage_error(self.judge(dict(good, status="GOOD")), "a known status")
+        self.assert_usage_error(self.judge(dict(good, status="GOOD")), 'status is "GOOD"')
+        self.assert_usage_error(self.judge(dict(good, schema=2), dict(good, schema=2)),
+                                ":1: the schema version is 2", "and 1 more such line")  # fmt: skip
+        self.assert_usage_error(self.gate("floors", self.folder), "cannot read", "directory")
+        (self.folder / "binary").write_bytes(b"\xff\x00\n")
+        self.assert_usage_error(self.gate("floors", self.folder / "binary"), "not UTF-8")
         self.assert_usage_error(self.judge(), "no record in")
         self.assert_usage_error(self.gate("floors", self.folder / "none"), "cannot read")
         self.assert_usage_error(self.gate("floors"), "required")
+
+    def test_edited_records(self):
+        self.write([floor()])
+        good = make_record(ratio=ratio(0.95))
+        failed = dict(good, status="FAILED", reason="3 differ")
+        missed = {"metric": "ratio", "floor": 1.0, "estimate": 0.95, "low": 0.94, "high": 0.96}
+        for edited, mention in (
+            (dict(good, ratio=dict(ratio(0.95), low="0.9")), 'ratio.low is "0.9", but must be of'),
+            (dict(good, time=make_time(-8.0)), ".0, but must be at least 0"),
+            (dict(good, faster=True), "has the unknown key 'faster'"),
+            (dict(good, time=dict(make_time(800), best=1)), "time has the unknown key 'best'"),
+            (dict(failed, status="PASSED"), 'is PASSED, but the reason is "3 differ"'),
+            (dict(failed, reason=None), "reason is null, but must be of type string"),
+            (dict(good, check=dict(good["check"], mismatches=3)), "but check.mismatches is 3"),
+            (dict(good, floors=[dict(missed, verdict="FAILED")]), "the floor of ratio is FAILED"),
+            (dict(good, floors=[dict(missed, verdict="PASSED")]), "but the verdict is PASSED"),
+            (dict(good, time=make_time(800, min_us=900)), "min_us is 900, over its q1_us of 799"),
+            (dict(good, time=make_time(800, high_us=700)), "over its high_us of 700"),
+            (dict(good, status="SKIPPED", reason="no device"), "but it was checked or timed"),
+        ):
+            path = self.folder / "records.jsonl"
+            self.assert_usage_error(self.judge(good, edited), f"{path}:2: {TEST}: ", mention)
+            self.assertEqual(path.read_text(encoding="utf-8"), line(good) + line(edited))
+
+    def test_a_busy_gpu_is_said(self):
+        self.write([floor(0.9)])
+        record = make_record(ratio=ratio(0.95))
+        record["device"]["busy"] = [4711]
+        self.assert_ends(self.judge(record), PASS_1, "! The GPU was busy with another process during",
+                         "Cuda/TrainingStep_f16.Timing/: 4k")  # fmt: skip
+        record["device"]["busy"] = []
+        self.assertNotIn("busy", self.judge(record).stdout)
+
+    def test_thresholds_that_nobody_would_find(self):
+        self.write([floor()])
+        good = make_record(ratio=ratio(0.95))
+        other = self.folder / "NVIDIA_H20.json"
+        other.write_text((self.folder / "NVIDIA_H200.json").read_text(encoding="utf-8"))
+        self.assert_usage_error(self.judge(good), "NVIDIA_H20.json: holds floors of 'NVIDIA H200'",
+                                "which belong in NVIDIA_H200.json")  # fmt: skip
+        result = self.judge(good, arguments=["--thresholds", self.folder / "none"])
+        self.assert_usage_error(result, "none is no folder of thresholds")
+
+    def test_a_markdown_file_that_cannot_be_written(self):
+        self.write([floor()])
+        result = self.judge(make_record(ratio=ratio(0.95)), arguments=["--markdown", self.folder])
+        self.assert_usage_error(result, "cannot write")
 
     def test_bad_thresholds(self):
         good = make_record(ratio=ratio(0.95))
@@ -321,8 +370,11 @@ class FloorsTest(Folder):
         ):
             self.write(floors, **changes)
             self.assert_usage_error(self.judge(good), "NVIDIA_H200.json", mention)
-        (self.folder / "NVIDIA_H200.json").write_text("{", encoding="utf-8")
+        path = self.folder / "NVIDIA_H200.json"
+        path.write_text("{", encoding="utf-8")
         self.assert_usage_error(self.judge(good), "not JSON")
+        path.write_text('{"schema": 1, "schema": 1}', encoding="utf-8")
+        self.assert_usage_error(self.judge(good), "the key 'schema' occurs twice")
 
     def test_markdown_is_appended(self):
         self.write([floor(0.9)])
@@ -600,6 +652,27 @@ class MergeTest(Folder):
         head["record"]["device"]["uuid"] = "GPU-2"
         self.assert_ends(self.merge(head), USAGE, "another device")
 
+    def test_records_of_another_schema_version(self):
+        base = make_spec()
+        base["record"] = dict(base["record"], schema=2)
+        result = self.merge(None, base_spec=base)
+        self.assert_ends(result, USAGE, "what a test program wrote is no record",
+                         "0000-base.jsonl:1: the schema version is 2, but this reads 1")  # fmt: skip
+        self.assertTrue((self.folder / "state" / "records" / "0000-base.jsonl").exists())
+
+    def test_a_gpu_that_was_busy_during_a_case(self):
+        head = make_spec()
+        head["record"] = copy.deepcopy(head["record"])
+        head["record"]["device"]["busy"] = [4711]
+        self.assert_ends(self.merge(head), PASS_1, "busy with another process in 12 of 12 pairs")
+
+    def test_a_state_that_cannot_be_read(self):
+        self.merge()
+        (self.folder / "state" / "state.json").write_text("{", encoding="utf-8")
+        kept = self.pairs()
+        self.assert_ends(self.merge(), USAGE, "cannot use", "as state")
+        self.assertEqual(self.pairs(), kept)
+
     def test_usage(self):
         for arguments, mention in (
             (["--margin", "2"], "must lie between 0 and 1"),
@@ -646,6 +719,12 @@ class MergeTest(Folder):
             self.assert_ends(result, PASS_1, "one build folder runs as both",
                              "look at 12 pairs: 0 false alarms in 12 chances",
                              f"all {number} A/A")  # fmt: skip
+        history.write_text("{", encoding="utf-8")
+        result = self.gate("aa", "--base-build", build, "--state", self.folder / "state3",
+                           "--history", history, *LOOKS)  # fmt: skip
+        self.assert_usage_error(result, "cannot use", "as history")
+        self.assertEqual(history.read_text(encoding="utf-8"), "{")
+        self.assertFalse((self.folder / "state3").exists())
 
 
 CMAKE_STUB = """#!/bin/bash

@@ -2,16 +2,26 @@
 // reported, each by the check that is meant to find it. Runs on every backend of the build.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 
+#include "harness/operators/column_sum.hpp"
 #include "harness/operators/dequantize.hpp"
 #include "harness/operators/gemm.hpp"
+#include "harness/operators/gemm_batched.hpp"
+#include "harness/operators/gemm_tiled.hpp"
+#include "harness/operators/gemm_to_s8.hpp"
 #include "harness/operators/outliers.hpp"
 #include "harness/operators/quantize.hpp"
+#include "harness/operators/spmm.hpp"
 #include "harness/operators/transform.hpp"
 #include "harness/run_case.hpp"
 #include "harness/step_case.hpp"
+#include "harness/suite.hpp"
 #include "harness/test_run.hpp"
 
 namespace octet::harness {
@@ -152,6 +162,63 @@ struct DroppedSlice {
     product(backend, a, b, d);
   }
   PlannedGemmS8 product;
+};
+
+/// b is read as if it lay in the order of another compute capability.
+struct OtherOrderOfB {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, Col32> a, Matrix<const s8, Col32_2R_4R4> b,
+                  Matrix<s32, Col32> d) {
+    const Matrix<const s8, Col4_4R2_8C> other(b.data, b.rows, b.cols, {b.layout.padded_rows});
+    product(backend, a, other, d);
+  }
+  PlannedGemmS8 product;
+};
+
+/// What pads the last panel of d is left as it was.
+struct UnwrittenPadding {
+  template <class B>
+  void operator()(B backend, Matrix<const s8, Col32> a, Matrix<const s8, Col32_2R_4R4> b,
+                  Matrix<s32, Col32> d) {
+    product(backend, a, b, d);
+    overwrite(backend, &d(5, d.cols - 1) + 1, s32{0x01010101});
+  }
+  PlannedGemmS8 product;
+};
+
+/// Every product of the batch reads the first b.
+struct StrideOfZero {
+  template <class B>
+  void operator()(B backend, Batch<const s8> a, Batch<const s8> b, Batch<s32> d) {
+    b.stride = 0;
+    product(backend, a, b, d);
+  }
+  PlannedGemmS8 product;
+};
+
+struct DroppedBias {
+  template <class B>
+  void operator()(B backend, Operand<f16> a, Operand<f16> b, Matrix<f16> d, Vector<const f16>) {
+    product(backend, a, b, d);
+  }
+  PlannedGemm product;
+};
+
+/// Column j is scaled by alpha[j].
+struct AlphaPerColumn {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> alpha,
+                  Matrix<s8> d) {
+    Buffer<B, s8> one(backend, d.rows);
+    for (std::int64_t j = 0; j < d.cols; ++j) {
+      PlannedGemmS8 product;
+      const Matrix<const s8> row_of_b(&b(j, 0), 1, b.cols);
+      product(backend, row_of_b, a, Vector<const float>(alpha.data + j, 1),
+              Matrix<s8>(one.data(), 1, d.rows));
+      for (std::int64_t i = 0; i < d.rows; ++i) copy(backend, &d(i, j), one.data() + i, 1);
+    }
+    synchronize(backend);
+  }
 };
 
 /// Scales of rows and columns change places.
@@ -323,6 +390,94 @@ struct WrongLayout {
   }
 };
 
+/// Panels of Col32 taken for rows of the packed matrix.
+struct PanelsReadAsRows {
+  template <class B>
+  void operator()(B backend, Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const f16> bias, Matrix<f16> out) {
+    dequantize<f16>(backend, Matrix<const s32>(acc.data, acc.rows, acc.cols), row_scale, col_scale,
+                    bias, out);
+  }
+};
+
+/// Each row gets the scale of the row before it.
+struct ScalesOneRowLate {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> q, Vector<const float> row_scale, Matrix<f16> out) {
+    dequantize_rowwise<f16>(backend, q, row_scale, out);
+    dequantize_rowwise<f16>(backend, {&q(1, 0), q.rows - 1, q.cols, q.layout},
+                            {row_scale.data, q.rows - 1},
+                            {&out(1, 0), q.rows - 1, q.cols, out.layout});
+  }
+};
+
+/// The last row is left out.
+struct DroppedRow {
+  template <class B>
+  void operator()(B backend, Matrix<const f32> x, Vector<f32> sum) {
+    x.rows -= 1;
+    column_sum<f32>(backend, x, sum);
+  }
+};
+
+/// Right in its first launch alone, which only the sum of all launches shows.
+struct AddsOnlyOnce {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Operand<f16> w, Matrix<f16> out) {
+    if (!done) spmm_coo<f16>(backend, coo, w, out);
+    done = true;
+  }
+  bool done = false;
+};
+
+/// Outliers are dropped.
+struct DroppedOutliers {
+  template <class B>
+  void operator()(B, CooList<f16>, Operand<f16>, Matrix<f16>) {}
+};
+
+/// Half of the columns get no outlier part.
+struct HalfOfTheWeights {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Operand<f16> w, Matrix<f16> out) {
+    w.rows /= 2;
+    out.cols /= 2;
+    spmm_coo<f16>(backend, coo, w, out);
+  }
+};
+
+/// A list that has overflowed is used as far as it goes.
+struct OverflowUnnoticed {
+  template <class B>
+  void operator()(B, CooList<f16>, Operand<f16>, Matrix<f16>) {}
+};
+
+/// The scales of int8 weights are read one place on.
+struct WeightScalesShifted {
+  template <class B>
+  void operator()(B backend, CooList<f16> coo, Matrix<const s8> w, Vector<const float> w_scale,
+                  Matrix<f16> out) {
+    w.rows = out.cols = w_scale.length = w.rows - 1;
+    ++w_scale.data;
+    spmm_coo<f16>(backend, coo, w, w_scale, out);
+  }
+};
+
+/// The leading dimension is ignored.
+struct IgnoredLeadingDimension {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, CooList<f16> by_column, Matrix<f16> out) {
+    x.layout.ld = x.cols;
+    spmm_coo_transposed<f16>(backend, x, by_column, out);
+  }
+};
+
+Problem small_list_product(Entries entries) {
+  Problem p = small_product();
+  p.entries = entries;
+  return p;
+}
+
 TEST(NegativeControl, RightKernelPasses) {
   expect_verdict<QuantizeRowCol, f16, Right>(small_matrix(), Depth::check_and_time, "PASSED", "");
 }
@@ -359,9 +514,172 @@ TEST(NegativeControl, DroppedSliceOfKIsReported) {
   expect_verdict<GemmS8, s8, DroppedSlice>(small_product(), Depth::check, "FAILED",
                                            "elements differ");
 }
+TEST(NegativeControl, TiledProductInAnotherOrderIsReported) {
+  Problem p = small_product();
+  p.ld_padding = 0;
+  expect_verdict<GemmS8ColAmpere, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmS8ColAmpere, s8, OtherOrderOfB>(p, Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, UnwrittenPaddingOfATiledProductIsReported) {
+  expect_verdict<GemmS8ColAmpere, s8, UnwrittenPadding>(small_product(), Depth::check, "FAILED",
+                                                        "d's padding: 1 of ");
+}
+TEST(NegativeControl, BatchOfStrideZeroIsReported) {
+  Problem p = small_product();
+  p.matrices = 3;
+  expect_verdict<GemmS8Batched, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmS8Batched, s8, StrideOfZero>(p, Depth::check, "FAILED", "matrix 1: ");
+}
+TEST(NegativeControl, DroppedBiasIsReported) {
+  Problem p = small_product();
+  p.bias = true;
+  expect_verdict<GemmBias, f16, DroppedBias>(p, Depth::check, "FAILED", "out: ");
+}
+TEST(NegativeControl, AlphaPerColumnIsReported) {
+  Problem p = small_product();
+  p.m = p.n = 100;
+  expect_verdict<GemmToS8RowAlphas, s8, PlannedGemmS8>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<GemmToS8RowAlphas, s8, AlphaPerColumn>(p, Depth::check, "FAILED",
+                                                        "elements differ");
+}
 TEST(NegativeControl, TransposedScalesAreReported) {
   expect_verdict<Dequantize, f16, TransposedScales>(small_matrix(), Depth::check, "FAILED",
                                                     "elements differ");
+}
+TEST(NegativeControl, PanelsReadAsRowsAreReported) {
+  expect_verdict<DequantizeCol32, f16, PanelsReadAsRows>(small_matrix(), Depth::check, "FAILED",
+                                                         "elements differ");
+}
+TEST(NegativeControl, ScalesOneRowLateAreReported) {
+  expect_verdict<DequantizeRowwise, f16, ScalesOneRowLate>(small_matrix(), Depth::check, "FAILED",
+                                                           "in rows 1 to 128");
+}
+TEST(NegativeControl, DroppedRowOfASumIsReported) {
+  expect_verdict<ColumnSum, f32, DroppedRow>(small_matrix(), Depth::check, "FAILED",
+                                             "elements differ");
+}
+TEST(NegativeControl, DroppedOutliersAreReported) {
+  expect_verdict<SpmmCoo, f16, DroppedOutliers>(small_list_product(Entries::scattered),
+                                                Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, AdditionsThatStopAreReported) {
+  expect_verdict<SpmmCoo, f16, AddsOnlyOnce>(small_list_product(Entries::columns), Depth::check,
+                                             "PASSED", "");
+  expect_verdict<SpmmCoo, f16, AddsOnlyOnce>(small_list_product(Entries::columns),
+                                             Depth::check_and_time, "FAILED", "out: ");
+}
+TEST(NegativeControl, RightAdditionsPass) {
+  expect_verdict<SpmmCoo, f16, decltype(OCTET_FN(spmm_coo))>(small_list_product(Entries::columns),
+                                                             Depth::check_and_time, "PASSED", "");
+}
+TEST(NegativeControl, HalfOfTheWeightsIsReported) {
+  expect_verdict<SpmmCooColMajor, f16, HalfOfTheWeights>(
+      small_list_product(Entries::scattered), Depth::check, "FAILED", "columns 100 to 199");
+}
+TEST(NegativeControl, OverflowUnnoticedIsReported) {
+  expect_verdict<SpmmCoo, f16, OverflowUnnoticed>(small_list_product(Entries::overflow),
+                                                  Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, ShiftedWeightScalesAreReported) {
+  expect_verdict<SpmmCooS8, f16, WeightScalesShifted>(small_list_product(Entries::scattered),
+                                                      Depth::check, "FAILED", "elements differ");
+}
+TEST(NegativeControl, IgnoredLeadingDimensionIsReported) {
+  expect_verdict<SpmmCooTransposed, f16, IgnoredLeadingDimension>(
+      small_list_product(Entries::scattered), Depth::check, "FAILED", "elements differ");
+}
+
+/// What timed launches leave behind on a device, which nobody counts: every element has to be the
+/// same number of additions from where it began.
+TEST(NegativeControl, UncountedAdditionsHaveToAgree) {
+  constexpr std::int64_t kRows = 3, kCols = 5, kTimes = 40;
+  std::array<f16, kRows * kCols> before{}, after{};
+  const auto next = [](std::int64_t i, std::int64_t j) {
+    return [=](f16 x) { return f16(static_cast<float>(x) + 0.25f * static_cast<float>(i * j)); };
+  };
+  const Matrix<f16> from(before.data(), kRows, kCols), to(after.data(), kRows, kCols);
+  fill(from, Distribution::gaussian, 1.0f, 1);
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    for (std::int64_t j = 0; j < kCols; ++j) {
+      to(i, j) = from(i, j);
+      for (std::int64_t k = 0; k < kTimes; ++k) to(i, j) = next(i, j)(to(i, j));
+    }
+  }
+  const auto status = [&] {
+    return verify_additions<f16>("out", from, to, std::nullopt, 7, next, Zeros::mistrusted).status;
+  };
+  EXPECT_EQ(status(), "PASSED");
+  const f16 right = to(1, 2);
+  to(1, 2) = next(1, 2)(right);  // once more than the others
+  EXPECT_EQ(status(), "FAILED");
+  to(1, 2) = f16(static_cast<float>(right) + 0.125f);  // between two additions
+  EXPECT_EQ(status(), "FAILED");
+  to(1, 2) = right;
+  to(0, 3) = f16(static_cast<float>(from(0, 3)) + 1.0f);  // where nothing is added
+  EXPECT_EQ(status(), "FAILED");
+}
+
+TEST(NegativeControl, UnpermutedRowsAreReported) {
+  expect_verdict<RowToAmpere, s8, UnpermutedRows>(small_matrix(), Depth::check, "FAILED", "y: ");
+}
+TEST(NegativeControl, SpoiledPaddingIsReported) {
+  expect_verdict<RowToCol32, s8, SpoiledPadding>(small_matrix(), Depth::check, "FAILED",
+                                                 "the memory of y, padding included: ");
+}
+TEST(NegativeControl, UnwrittenPanelIsReported) {
+  expect_verdict<RowToCol32, s8, UnwrittenPanel>(small_matrix(), Depth::check, "FAILED",
+                                                 "elements differ");
+}
+TEST(NegativeControl, IgnoredStrideIsReported) {
+  expect_verdict<ColToCol32, s8, IgnoredStride>(small_matrix(), Depth::check, "FAILED",
+                                                "elements differ");
+}
+TEST(NegativeControl, IgnoredBatchStrideIsReported) {
+  Problem p = small_matrix();
+  p.layer = {3, 43, 200, 0};
+  expect_verdict<Flatten, f16, IgnoredBatchStride>(p, Depth::check, "FAILED", "elements differ");
+}
+
+TEST(NegativeControl, ShortColumnsAreReported) {
+  expect_verdict<QuantizeColwise, f16, ShortColumns>(small_matrix(), Depth::check, "FAILED",
+                                                     "q_col: ");
+}
+TEST(NegativeControl, OutliersThatAreRightPass) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<NoFault>>(small_outliers(), Depth::check_and_time,
+                                                          "PASSED", "");
+}
+TEST(NegativeControl, MissedOutliersAreReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<HigherThreshold>>(small_outliers(), Depth::check,
+                                                                  "FAILED", "count: ");
+}
+TEST(NegativeControl, UnsortedListIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<UnsortedList>>(small_outliers(), Depth::check,
+                                                               "FAILED", "list.col: ");
+}
+TEST(NegativeControl, OutlierInBothPartsIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<OutlierInBothParts>>(small_outliers(), Depth::check,
+                                                                     "FAILED", "q_row: ");
+}
+TEST(NegativeControl, SilentOverflowIsReported) {
+  Problem p = small_outliers();
+  p.list_room = -1;
+  expect_verdict<QuantizeOutliers, f16, CountOfWhatFits>(p, Depth::check, "FAILED", "count: 0 ");
+}
+TEST(NegativeControl, WriteBeyondTheListIsReported) {
+  expect_verdict<QuantizeOutliers, f16, Spoiled<WritesBeyondCapacity>>(
+      small_outliers(), Depth::check, "FAILED", "after the end of list.row was overwritten");
+}
+TEST(NegativeControl, ShiftedOffsetsAreReported) {
+  expect_verdict<CooToCsr, f16, ShiftedOffsets>(small_outliers(), Depth::check, "FAILED",
+                                                "row_offsets: ");
+}
+TEST(NegativeControl, UnsortedColumnsAreReported) {
+  expect_verdict<SortByColumn, f16, UnsortedColumns>(small_outliers(), Depth::check, "FAILED",
+                                                     "list.col: ");
+}
+TEST(NegativeControl, WrongLayoutIsReported) {
+  expect_verdict<ExtractOutliersCol4_4R2_8C, s8, WrongLayout>(small_matrix(), Depth::check,
+                                                              "FAILED", "out: ");
 }
 
 // ---- training steps whose stages are composed wrongly: each stage by itself is right ----
@@ -452,67 +770,6 @@ TEST(NegativeControl, BiasGradientOfTheWrongTensorIsReported) {
         });
       },
       "FAILED", "grad_b1 of the int8 step: ");
-TEST(NegativeControl, UnpermutedRowsAreReported) {
-  expect_verdict<RowToAmpere, s8, UnpermutedRows>(small_matrix(), Depth::check, "FAILED", "y: ");
-}
-TEST(NegativeControl, SpoiledPaddingIsReported) {
-  expect_verdict<RowToCol32, s8, SpoiledPadding>(small_matrix(), Depth::check, "FAILED",
-                                                 "the memory of y, padding included: ");
-}
-TEST(NegativeControl, UnwrittenPanelIsReported) {
-  expect_verdict<RowToCol32, s8, UnwrittenPanel>(small_matrix(), Depth::check, "FAILED",
-                                                 "elements differ");
-}
-TEST(NegativeControl, IgnoredStrideIsReported) {
-  expect_verdict<ColToCol32, s8, IgnoredStride>(small_matrix(), Depth::check, "FAILED",
-                                                "elements differ");
-}
-TEST(NegativeControl, IgnoredBatchStrideIsReported) {
-  Problem p = small_matrix();
-  p.layer = {3, 43, 200, 0};
-  expect_verdict<Flatten, f16, IgnoredBatchStride>(p, Depth::check, "FAILED", "elements differ");
-}
-
-TEST(NegativeControl, ShortColumnsAreReported) {
-  expect_verdict<QuantizeColwise, f16, ShortColumns>(small_matrix(), Depth::check, "FAILED",
-                                                     "q_col: ");
-}
-TEST(NegativeControl, OutliersThatAreRightPass) {
-  expect_verdict<QuantizeOutliers, f16, Spoiled<NoFault>>(small_outliers(), Depth::check_and_time,
-                                                          "PASSED", "");
-}
-TEST(NegativeControl, MissedOutliersAreReported) {
-  expect_verdict<QuantizeOutliers, f16, Spoiled<HigherThreshold>>(small_outliers(), Depth::check,
-                                                                  "FAILED", "count: ");
-}
-TEST(NegativeControl, UnsortedListIsReported) {
-  expect_verdict<QuantizeOutliers, f16, Spoiled<UnsortedList>>(small_outliers(), Depth::check,
-                                                               "FAILED", "list.col: ");
-}
-TEST(NegativeControl, OutlierInBothPartsIsReported) {
-  expect_verdict<QuantizeOutliers, f16, Spoiled<OutlierInBothParts>>(small_outliers(), Depth::check,
-                                                                     "FAILED", "q_row: ");
-}
-TEST(NegativeControl, SilentOverflowIsReported) {
-  Problem p = small_outliers();
-  p.list_room = -1;
-  expect_verdict<QuantizeOutliers, f16, CountOfWhatFits>(p, Depth::check, "FAILED", "count: 0 ");
-}
-TEST(NegativeControl, WriteBeyondTheListIsReported) {
-  expect_verdict<QuantizeOutliers, f16, Spoiled<WritesBeyondCapacity>>(
-      small_outliers(), Depth::check, "FAILED", "after the end of list.row was overwritten");
-}
-TEST(NegativeControl, ShiftedOffsetsAreReported) {
-  expect_verdict<CooToCsr, f16, ShiftedOffsets>(small_outliers(), Depth::check, "FAILED",
-                                                "row_offsets: ");
-}
-TEST(NegativeControl, UnsortedColumnsAreReported) {
-  expect_verdict<SortByColumn, f16, UnsortedColumns>(small_outliers(), Depth::check, "FAILED",
-                                                     "list.col: ");
-}
-TEST(NegativeControl, WrongLayoutIsReported) {
-  expect_verdict<ExtractOutliersCol4_4R2_8C, s8, WrongLayout>(small_matrix(), Depth::check,
-                                                              "FAILED", "out: ");
 }
 
 }  // namespace

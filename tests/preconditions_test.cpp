@@ -12,6 +12,7 @@
 
 #include "harness/test_run.hpp"
 #include "octet/buffer.hpp"
+#include "octet/column_sum.hpp"
 #include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
 #include "octet/outliers.hpp"
@@ -322,6 +323,132 @@ TEST(Preconditions, EveryBackendRefusesWrongOutliers) {
 }
 
 template <class B>
+void expect_dequantize_and_sum_refusals(B backend) {
+  Memory m;
+  const Matrix<const s8> q(m.q.data(), 4, 8);
+  const Matrix<const s32, Col32> acc(m.acc.data(), 2, 8);
+  const Matrix<f16> out(m.x.data(), 4, 8);
+  const Vector<const float> rows(m.row_scale.data(), 4), cols(m.col_scale.data(), 8);
+  EXPECT_EQ(refusal([&] { dequantize<f16>(backend, acc, rows, cols, {}, out); }),
+            "dequantize: out.rows is 4 but must equal acc.rows, 2");
+  EXPECT_EQ(
+      refusal([&] {
+        const Matrix<const s32, Col32> shorter(m.acc.data(), 2, 8, Col32{1});
+        dequantize<f16>(backend, shorter, {m.row_scale.data(), 2}, cols, {}, {m.x.data(), 2, 8});
+      }),
+      "dequantize: acc in col32 has panels of 1 rows, but needs a multiple of 1 that holds 2");
+
+  EXPECT_EQ(refusal([&] {
+              dequantize_rowwise<f16>(backend, q, rows, {m.x.data(), 4, 7});
+            }),
+            "dequantize_rowwise: out.cols is 7 but must equal q.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              dequantize_rowwise<f16>(backend, q, rows, {m.x.data(), 5, 8});
+            }),
+            "dequantize_rowwise: out.rows is 5 but must equal q.rows, 4");
+  EXPECT_EQ(refusal([&] { dequantize_rowwise<f16>(backend, q, cols, out); }),
+            "dequantize_rowwise: row_scale.length is 8 but must equal q.rows, 4");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<f16> over(reinterpret_cast<f16*>(m.q.data()), 4, 8);
+              dequantize_rowwise<f16>(backend, q, rows, over);
+            }),
+            "dequantize_rowwise: out overlaps q, but an output needs memory of its own");
+
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {m.x.data() + 40, 7});
+            }),
+            "column_sum: sum.length is 7 but must equal x.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {m.x.data() + 8, 8});
+            }),
+            "column_sum: sum overlaps x, but an output needs memory of its own");
+  EXPECT_EQ(refusal([&] {
+              column_sum<f16>(backend, x, {nullptr, 8});
+            }),
+            "column_sum: sum is null, but 1 x 8 elements were expected");
+
+  EXPECT_NO_THROW(dequantize_rowwise<f16>(backend, {nullptr, 4, 0}, rows, {nullptr, 4, 0}));
+  EXPECT_NO_THROW(column_sum<f16>(backend, {nullptr, 4, 0}, {nullptr, 0}));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongDequantizationsAndSums) {
+  for_each_backend([](auto backend) { expect_dequantize_and_sum_refusals(backend); });
+}
+
+template <class B>
+void expect_list_refusals(B backend) {
+  std::array<s32, 8> row{}, col{};
+  std::array<f16, 8> value{};
+  std::int64_t count = 0;
+  std::array<f16, 64> weights{}, output{};
+  std::array<s8, 64> bytes{};
+  std::array<float, 8> scale{};
+  const CooList<f16> coo{row.data(), col.data(), value.data(), 8, &count, 4, 8};
+  const Matrix<const f16> w(weights.data(), 6, 8);
+  const Matrix<f16> out(output.data(), 4, 6);
+  const auto spmm = [&](const CooList<f16>& list, Operand<f16> operand, Matrix<f16> result) {
+    return refusal([&] { spmm_coo<f16>(backend, list, operand, result); });
+  };
+  EXPECT_EQ(spmm(coo, Matrix<const f16>(weights.data(), 6, 7), out),
+            "spmm_coo: w.cols is 7 but must equal coo.cols, 8");
+  EXPECT_EQ(spmm(coo, transposed(w), out), "spmm_coo: w.cols is 6 but must equal coo.cols, 8");
+  EXPECT_EQ(spmm(coo, w, {output.data(), 5, 6}),
+            "spmm_coo: out.rows is 5 but must equal coo.rows, 4");
+  EXPECT_EQ(spmm(coo, w, {output.data(), 4, 5}),
+            "spmm_coo: out.cols is 5 but must equal w.rows, 6");
+  EXPECT_EQ(spmm(coo, w, {weights.data(), 4, 6}),
+            "spmm_coo: out overlaps w, but an output needs memory of its own");
+  EXPECT_EQ(spmm(coo, Batch<const f16>(w, 2, 48), out),
+            "spmm_coo: w is a batch of 2, but one matrix was expected");
+  CooList<f16> wrong = coo;
+  wrong.capacity = -1;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo has capacity -1, but it cannot be negative");
+  wrong = coo;
+  wrong.cols = std::int64_t{1} << 31;
+  EXPECT_EQ(spmm(wrong, w, out),
+            "spmm_coo: coo is 4 x 2147483648, but its 32-bit indices take extents from 0 to "
+            "2147483647");
+  wrong = coo;
+  wrong.col = nullptr;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo.col is null, but 1 x 8 elements were expected");
+  wrong = coo;
+  wrong.count = nullptr;
+  EXPECT_EQ(spmm(wrong, w, out), "spmm_coo: coo.count is null, but 1 x 1 elements were expected");
+  wrong = coo;
+  wrong.value = output.data();
+  EXPECT_EQ(spmm(wrong, w, out),
+            "spmm_coo: out overlaps coo.value, but an output needs memory of its own");
+
+  const Matrix<const s8> q(bytes.data(), 6, 8);
+  EXPECT_EQ(refusal([&] {
+              spmm_coo<f16>(backend, coo, q, {scale.data(), 5}, out);
+            }),
+            "spmm_coo: w_scale.length is 5 but must equal w.rows, 6");
+  EXPECT_EQ(refusal([&] {
+              const Matrix<f16> over(reinterpret_cast<f16*>(bytes.data()), 4, 6);
+              spmm_coo<f16>(backend, coo, q, {scale.data(), 6}, over);
+            }),
+            "spmm_coo: out overlaps w, but an output needs memory of its own");
+
+  const auto spmm_transposed = [&](Matrix<const f16> x, Matrix<f16> result) {
+    return refusal([&] { spmm_coo_transposed<f16>(backend, x, coo, result); });
+  };
+  EXPECT_EQ(spmm_transposed({weights.data(), 5, 6}, {output.data(), 6, 8}),
+            "spmm_coo_transposed: by_column.rows is 4 but must equal x.rows, 5");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {output.data(), 5, 8}),
+            "spmm_coo_transposed: out.rows is 5 but must equal x.cols, 6");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {output.data(), 6, 7}),
+            "spmm_coo_transposed: out.cols is 7 but must equal by_column.cols, 8");
+  EXPECT_EQ(spmm_transposed({weights.data(), 4, 6}, {weights.data(), 6, 8}),
+            "spmm_coo_transposed: out overlaps x, but an output needs memory of its own");
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongLists) {
+  for_each_backend([](auto backend) { expect_list_refusals(backend); });
+}
+
+template <class B>
 void expect_product_refusals(B) {
   if (!available(B{})) {
     if (options().requires_backend(B::kName)) FAIL() << "no " << B::kName << " device answers";
@@ -349,13 +476,112 @@ void expect_product_refusals(B) {
   Buffer<B, s32> result(backend, 64);
   const Matrix<const s8> x(operands.data(), 4, 16), y(operands.data() + 128, 8, 16);
   const GemmPlan<B> made = plan_gemm_s8(workspace, x, y, Matrix<s32>(result.data(), 4, 8));
-  EXPECT_EQ(refusal([&] {
-              const Matrix<const s8> shorter(operands.data() + 128, 4, 16);
-              gemm_s8(backend, made, x, shorter, Matrix<s32>(result.data(), 4, 4));
-            }),
-            "gemm: the plan was made for 4 x 8 x 16 of s8 (lda 16, ldb 16, ldd 8, transposed false "
-            "false), but the operands pose 4 x 4 x 16 of s8 (lda 16, ldb 16, ldd 4, transposed "
-            "false false)");
+  EXPECT_EQ(
+      refusal([&] {
+        const Matrix<const s8> shorter(operands.data() + 128, 4, 16);
+        gemm_s8(backend, made, x, shorter, Matrix<s32>(result.data(), 4, 4));
+      }),
+      "gemm: the plan was made for 4 x 8 x 16 of s8 to s32 (lda 16, ldb 16, ldd 8, layouts row "
+      "row row, batch 1 by 0 0 0, bias false, alphas 0), but the operands pose 4 x 4 x 16 of s8 "
+      "to s32 (lda 16, ldb 16, ldd 4, layouts row row row, batch 1 by 0 0 0, bias false, "
+      "alphas 0)");
+
+  // Batches.
+  const auto plan_batch = [&](Batch<const s8> x, Batch<const s8> y, Batch<s32> z) {
+    return refusal([&] { plan_gemm_s8(workspace, x, y, z); });
+  };
+  const Batch<const s8> two_a({a.data(), 2, 8}, 2, 16), two_b({b.data(), 4, 8}, 2, 32);
+  EXPECT_EQ(plan_batch(two_a, two_b, {{d.data(), 2, 4}, 3, 8}),
+            "gemm_s8: d.count is 3 but must equal a.count, 2");
+  EXPECT_EQ(plan_batch(two_a, {{b.data(), 4, 8}, 1, 0}, {{d.data(), 2, 4}, 2, 8}),
+            "gemm_s8: b.count is 1 but must equal a.count, 2");
+  EXPECT_EQ(plan_batch(two_a, two_b, {{d.data(), 2, 4}, 2, 7}),
+            "gemm_s8: d has stride 7 between its matrices, under which results of 2 x 4 overlap");
+  EXPECT_EQ(plan_batch(two_a, two_b, {{d.data(), 2, 4, RowMajor{8}}, 2, 3}),
+            "gemm_s8: d has stride 3 between its matrices, under which results of 2 x 4 overlap");
+  EXPECT_EQ(plan_batch(two_a, two_b, {{d.data(), 2, 4, RowMajor{8}}, 2, 5}),
+            "gemm_s8: d has stride 5 between its matrices, under which results of 2 x 4 overlap");
+  EXPECT_EQ(plan_batch(two_a, two_b, {{d.data(), 2, 4}, 2, -8}),
+            "gemm_s8: d has stride -8 between its matrices, but needs one of 0 or more");
+  EXPECT_EQ(plan_batch({{a.data(), 2, 8}, -1, 16}, two_b, {{d.data(), 2, 4}, 2, 8}),
+            "gemm_s8: a has -1 matrices, but a count cannot be negative");
+  EXPECT_EQ(plan_batch(two_a, two_b, {{reinterpret_cast<s32*>(a.data() + 16), 2, 4}, 2, 8}),
+            "gemm_s8: d overlaps a, but an output needs memory of its own");
+  EXPECT_EQ(plan({a.data(), 4, 8, RowMajor{7}}, {b.data(), 4, 8}, {d.data(), 4, 4}),
+            "gemm_s8: a has leading dimension 7, but a row of it takes 8");
+  EXPECT_EQ(plan({a.data(), 2, 8}, {b.data(), 4, 8},
+                 {reinterpret_cast<s32*>(reinterpret_cast<char*>(d.data()) + 2), 2, 4})
+                .substr(0, 25),
+            "gemm_s8: d is at address ");
+
+  // s8 results.
+  std::array<s8, 64> narrow{};
+  std::array<float, 8> alpha{};
+  const auto plan_narrow = [&](Vector<const float> scale, Matrix<s8> z) {
+    const Matrix<const s8> x(a.data(), 4, 8), y(b.data(), 4, 8);
+    return refusal([&] { plan_gemm_s8(workspace, x, y, scale, z); });
+  };
+  EXPECT_EQ(plan_narrow({alpha.data(), 3}, {narrow.data(), 4, 4}),
+            "gemm_s8: alpha.length is 3 but must be 1 or equal a.rows, 4");
+  EXPECT_EQ(plan_narrow({nullptr, 4}, {narrow.data(), 4, 4}),
+            "gemm_s8: alpha is null, but 1 x 4 elements were expected");
+  EXPECT_EQ(plan_narrow({alpha.data(), 4}, {reinterpret_cast<s8*>(alpha.data()), 4, 4}),
+            "gemm_s8: d overlaps alpha, but an output needs memory of its own");
+
+  // Tiled orders.
+  std::array<s8, 1024> tiles{};
+  std::array<s32, 128> tiled_d{};
+  const auto plan_tiled = [&](Matrix<const s8, Col32> x, Matrix<const s8, Col32_2R_4R4> y) {
+    const Matrix<s32, Col32> z(tiled_d.data(), 4, 4);
+    return refusal([&] { plan_gemm_s8(workspace, x, y, z); });
+  };
+  EXPECT_EQ(plan_tiled({a.data(), 4, 8}, {tiles.data(), 4, 9}),
+            "gemm_s8: b.cols is 9 but must equal a.cols, 8");
+  EXPECT_EQ(
+      plan_tiled({a.data(), 4, 8}, {tiles.data(), 4, 8, Col32_2R_4R4{8}}),
+      "gemm_s8: b in col32_2r_4r4 has panels of 8 rows, but needs a multiple of 32 that holds "
+      "4");
+  EXPECT_EQ(plan_tiled({a.data(), 4, 8, Col32{3}}, {tiles.data(), 4, 8}),
+            "gemm_s8: a in col32 has panels of 3 rows, but needs a multiple of 1 that holds 4");
+  EXPECT_EQ(refusal([&] { library_multiplies(workspace, LayoutKind::col32); }),
+            "library_multiplies: b lies in col32, but int8 products take it in row, col4_4r2_8c or "
+            "col32_2r_4r4");
+
+  // 16-bit results with a bias.
+  std::array<f16, 64> x16{}, y16{}, d16{};
+  const auto plan_bias = [&](Vector<const f16> bias) {
+    const Matrix<const f16> m(x16.data(), 4, 8), n(y16.data(), 4, 8);
+    const Matrix<f16> z(d16.data(), 4, 4);
+    return refusal([&] { plan_gemm<f16>(workspace, m, n, z, bias); });
+  };
+  EXPECT_EQ(plan_bias({x16.data(), 5}), "gemm_f16: bias.length is 5 but must equal b.rows, 4");
+  EXPECT_EQ(plan_bias({d16.data() + 8, 4}),
+            "gemm_f16: d overlaps bias, but an output needs memory of its own");
+}
+
+/// Every field of a problem that can differ shows in its text: a pinned choice is found by it.
+TEST(Preconditions, TextsOfDifferentProblemsDiffer) {
+  const GemmProblem base;
+  const auto differs = [&](auto change) {
+    GemmProblem other = base;
+    change(other);
+    EXPECT_FALSE(other == base);
+    EXPECT_NE(to_text(other), to_text(base));
+  };
+  EXPECT_EQ(to_text(base), to_text(GemmProblem{}));
+  for (const auto member :
+       {&GemmProblem::m, &GemmProblem::n, &GemmProblem::k, &GemmProblem::lda, &GemmProblem::ldb,
+        &GemmProblem::ldd, &GemmProblem::batch, &GemmProblem::a_stride, &GemmProblem::b_stride,
+        &GemmProblem::d_stride, &GemmProblem::alphas}) {
+    differs([&](GemmProblem& p) { p.*member = 77; });
+  }
+  for (const auto member :
+       {&GemmProblem::a_layout, &GemmProblem::b_layout, &GemmProblem::d_layout}) {
+    differs([&](GemmProblem& p) { p.*member = LayoutKind::col32; });
+  }
+  differs([](GemmProblem& p) { p.operand = DType::f16; });
+  differs([](GemmProblem& p) { p.result = DType::s8; });
+  differs([](GemmProblem& p) { p.bias = true; });
 }
 
 TEST(Preconditions, EveryBackendRefusesWrongProducts) {

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from octet_scripts import check_records, records, table  # noqa: E402
+from octet_scripts import records, schema, table  # noqa: E402
 
 try:
     from jsonschema import Draft202012Validator
@@ -31,7 +31,7 @@ needs_jsonschema = unittest.skipIf(
 
 
 # Keys that came later: records of older versions lack them.
-OPTIONAL = {"matrices", "step", "undecomposed_rel_frobenius"}
+ADDED = {"busy", "drift", "matrices", "stationary", "step", "undecomposed_rel_frobenius"}
 
 
 def make_time(median_us, **changes):
@@ -303,6 +303,18 @@ class TableTest(unittest.TestCase):
         self.assertIn("* the sum of its stages", text)
         self.assertIn("! the clock was throttled", text)
 
+    def test_a_busy_gpu_and_a_drift_are_said(self):
+        record = make_record()
+        record["device"]["busy"] = [4711, 4712]
+        record["variants"][1]["steady"] = make_time(640, state="steady", drift=0.034,
+                                                    stationary=False)  # fmt: skip
+        text = table.render([record])
+        self.assertIn("4k f16: the GPU was busy with processes 4711, 4712", text)
+        self.assertIn("int8_kept was not stationary in the steady state: it drifted by +3.4%", text)
+        record["device"]["busy"] = []
+        record["variants"][1]["steady"].update(stationary=True)
+        self.assertNotIn("4k f16:", table.render([record]))
+
     def test_devices_and_states_are_not_mixed(self):
         steady = make_record()
         for variant in steady["variants"]:
@@ -341,7 +353,7 @@ class RecordsTest(unittest.TestCase):
 
     def assert_bad(self, text, *mentions):
         result = self.check(text)
-        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertEqual(result.returncode, 2, result.stdout + result.stderr)
         for mention in mentions:
             self.assertIn(mention, result.stdout)
 
@@ -364,22 +376,22 @@ class RecordsTest(unittest.TestCase):
 
     @needs_jsonschema
     def test_the_schema_is_one_and_strict_everywhere(self):
-        schema = json.loads(check_records.SCHEMA.read_text(encoding="utf-8"))
-        Draft202012Validator.check_schema(schema)
+        published = json.loads(schema.SCHEMA.read_text(encoding="utf-8"))
+        Draft202012Validator.check_schema(published)
 
         def visit(node):
             if isinstance(node, dict):
                 if "properties" in node and "type" in node and node["type"] == "object":
                     self.assertIs(node["additionalProperties"], False)
-                    optional = set(node["properties"]) - set(node["required"])
-                    self.assertLessEqual(optional, OPTIONAL)
+                    # What was added to this version, which older records lack.
+                    added = set(node["properties"]) - set(node["required"])
+                    self.assertLessEqual(added, ADDED)
                     self.assertLessEqual(set(node["required"]), set(node["properties"]))
                 for value in node.values():
                     visit(value)
 
-        visit(schema)
+        visit(published)
 
-    @needs_jsonschema
     def test_good_records_pass(self):
         cpu = make_record(
             backend="cpu", iterations=None, warm_up=None, policy=None, check=None,
@@ -387,42 +399,110 @@ class RecordsTest(unittest.TestCase):
             ratio=None, output_hash=None,
         )  # fmt: skip
         skipped = make_record(status="SKIPPED", reason="no cuda device answers", device=None,
-                              build=None)  # fmt: skip
-        good = [make_record(), cpu, skipped, make_options_record()]
+                              build=None, check=None, time=None, variants=[])  # fmt: skip
+        newer = make_record()
+        newer["device"]["busy"] = [4711]
+        newer["time"].update(drift=-0.002, stationary=True)
+        good = [make_record(), cpu, skipped, newer, make_options_record()]
         result = self.check("".join(map(line, good)))
-        self.assertEqual((result.returncode, result.stdout), (0, "4 good records\n"), result)
+        self.assertEqual((result.returncode, result.stdout), (0, "5 good records\n"), result)
+
+    def test_the_records_of_this_tree_are_good(self):
+        paths = sorted((ROOT / "tests" / "records").glob("*.jsonl"))
+        result = self.run_script("check_records", *map(str, paths))
+        self.assertEqual(result.returncode, 0, result.stdout)
 
     @needs_jsonschema
+    def test_the_reader_and_jsonschema_agree(self):
+        """About the good record with any one value in it changed, removed or added."""
+        validator = Draft202012Validator(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))
+        good = make_record(floors=[{"metric": "ratio", "floor": 0.9, "estimate": 0.99, "low": 0.98,
+                                    "high": 1.0, "verdict": "PASSED"}])  # fmt: skip
+        compared = [0, 0]
+
+        def compare(record, what):
+            mine = not list(schema.mistakes(record, schema.load()))
+            self.assertEqual(mine, validator.is_valid(record), what)
+            compared[mine] += 1
+
+        def visit(node, path):
+            keys = list(node) if isinstance(node, dict) else range(len(node[:1]))
+            for key in keys:
+                kept = node[key]
+                for value in (None, True, -1, 0.5, 3.0, "x", ["x"]):
+                    node[key] = value
+                    compare(good, (path, key, value))
+                node[key] = kept
+                if isinstance(node, dict):
+                    del node[key]
+                    compare(good, (path, key, "removed"))
+                    node[key] = kept
+                if isinstance(kept, (dict, list)):
+                    visit(kept, (*path, key))
+            if isinstance(node, dict):
+                node["unknown"] = 1
+                compare(good, (path, "added"))
+                del node["unknown"]
+
+        compare(good, "the good record")
+        visit(good, ())
+        self.assertGreater(min(compared), 200)
+
+    def test_a_schema_with_an_unknown_keyword_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, "'uniqueItems'"):
+            list(schema.mistakes([1], {"uniqueItems": True}))
+
     def test_bad_records_are_named(self):
         good = make_record()
         self.assert_bad(line(good) + line(good)[:-20], ":2: truncated", "1 good record")
         self.assert_bad(line(dict(good, schema=2)), ":1: the schema version is 2")
         self.assert_bad(line(good).replace("350.5", "NaN"), ":1: NaN is not JSON")
-        self.assert_bad(line(dict(good, status="OK")), good["test"], "status: 'OK'")
-        self.assert_bad(line(dict(good, extra=1)), "'extra' was unexpected")
-        self.assert_bad(line({k: v for k, v in good.items() if k != "host"}), "'host' is a required")
-        self.assert_bad(line(dict(good, status="FAILED")), "reason: None is not of type 'string'")
+        self.assert_bad(line(dict(good, status="OK")), good["test"], 'status is "OK"')
+        self.assert_bad(line(dict(good, extra=1)), "unknown key 'extra'")
+        self.assert_bad(line({k: v for k, v in good.items() if k != "host"}), "lacks the key 'host'")
+        self.assert_bad(line(dict(good, status="FAILED")), "reason is null, but must be of type string")
         self.assert_bad(line(dict(good, output_hash="xyz")), "output_hash")
         self.assert_bad(line(dict(good, time_utc="yesterday")), "time_utc")
         nested = copy.deepcopy(good)
         nested["variants"][0]["time"]["median_us"] = "fast"
-        self.assert_bad(line(nested), "variants.0.time.median_us: 'fast' is not of type 'number'")
+        self.assert_bad(line(nested), 'variants[0].time.median_us is "fast", but must be of type')
+        self.assert_bad(line(dict(good, time=make_time(-3.0))), "median_us is -3.0, but must be at")
+        self.assert_bad(line(dict(good, reason="3 differ")), "PASSED, but the reason is")
+        self.assert_bad(line(good) + "[" * 100000 + "\n", ":2: not JSON")
         self.assert_bad("", "holds no record")
 
     def test_unreadable_files_are_usage_errors(self):
-        for name in ("table",) + (("check_records",) if Draft202012Validator else ()):
-            result = self.run_script(name, str(self.path))
-            self.assertEqual(result.returncode, 2)
-            self.assertIn("cannot read", result.stderr)
+        for name in ("table", "check_records"):
+            for path in (self.path, self.path.parent):
+                result = self.run_script(name, str(path))
+                self.assertEqual(result.returncode, 2)
+                self.assertIn(f"cannot read {path}: ", result.stderr)
+                self.assertEqual(len(result.stderr.splitlines()), 1)
 
     def test_table_prints_what_it_can_read(self):
         self.path.write_text(line(make_record()) + '{"schema": 1', encoding="utf-8")
         result = self.run_script("table", str(self.path))
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("left out", result.stderr)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(f"left out {self.path}:2: truncated", result.stderr)
         self.assertIn("0.99x", result.stdout)
         self.path.write_text(line(make_record(operator="gemm_s8")), encoding="utf-8")
         self.assertEqual(self.run_script("table", str(self.path)).returncode, 2)
+        edited = make_record(reason="3 differ")
+        for record, mention in (
+            (edited, 'the status is PASSED, but the reason is "3 differ"'),
+            (make_record(schema=2), "the schema version is 2, but this reads 1"),
+            (make_record(time=make_time(-3.0)), "must be at least 0"),
+            (make_record(more=1), "has the unknown key 'more'"),
+        ):
+            text = line(make_record("5k")) + line(record)
+            self.path.write_text(text, encoding="utf-8")
+            result = self.run_script("table", str(self.path))
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(f"left out {self.path}:2: ", result.stderr)
+            self.assertIn(mention, result.stderr)
+            self.assertIn("5k    f16", result.stdout)
+            self.assertNotIn("4k    f16", result.stdout)
+            self.assertEqual(self.path.read_text(encoding="utf-8"), text)
 
 
 TOOLS = ("bash basename cat cut date dirname env grep head hash mkdir mktemp nproc readlink rm sed "

@@ -79,7 +79,8 @@ void sort_by_column(Cuda, const CooList<T>& by_row, const CooList<T>& by_column,
                     Vector<std::byte> workspace);
 
 /// out[M,N] = T( float(out) + coo[M,K] . w[N,K]^T ), coo by row, w as it lies in either direction.
-/// T is f16 or bf16.
+/// T is f16 or bf16. A row without entries is left as it is, the sign of its zeros included; so is
+/// a column in spmm_coo_transposed.
 template <class T>
 void spmm_coo(Cpu, const CooList<T>& coo, Operand<T> w, Matrix<T> out);
 template <class T>

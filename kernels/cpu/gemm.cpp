@@ -1,136 +1,55 @@
 // Matrix products through a BLAS; the contract is octet/gemm.hpp.
 //
 // D is computed in tiles. For each, chunks of K of both operands are converted to f32 panels and
-// multiplied by sgemm, which runs its own threads.
+// multiplied by sgemm, which runs its own threads. The matrices of a batch come one after another.
 //   s8     exact: 128 * 128 * kDepth = 2^24, so every sum over a chunk is an integer that f32
-//   holds;
-//          the chunks' results are added in int32
-//   16 bit accumulates over the chunks in f32 and rounds once. An operand that lies transposed is
-//          converted as it lies, and sgemm told so
-// The panels belong to the workspace and grow with the largest problem planned: 56 MiB at most.
+//          holds; the chunks' results are added in int32, in D or, for s8 results, in a tile beside
+//          the panels. Tiled orders are read, and written, element by element through their layout
+//   16 bit accumulates over the chunks in f32, adds the bias and rounds once. An operand that lies
+//          transposed is converted as it lies, and sgemm told so
+// The panels belong to the workspace and grow with the largest problem planned: 88 MiB at most.
 #include "octet/gemm.hpp"
 
 #include <cblas.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
-#include <type_traits>
 
-#include "cpu/parallel.hpp"
+#include "cpu/gemm_tiles.hpp"
 #include "octet/buffer.hpp"
 #include "preconditions/preconditions.hpp"
 
 namespace octet {
 namespace {
 
-constexpr std::int64_t kTileRows = 2048;
-constexpr std::int64_t kTileCols = 4096;
-constexpr std::int64_t kDepth = 1024;  // of a chunk
-static_assert(128 * 128 * kDepth <= std::int64_t{1} << 24);
+using cpu::Accumulators;
+using cpu::multiply;
+using cpu::Rescaled;
+using cpu::Rounded;
+using cpu::Source;
+using cpu::source;
+using cpu::TileShape;
 
-/// Extents of the largest tile of a problem.
-struct TileShape {
-  std::int64_t m, n, k;
-
-  explicit TileShape(const GemmProblem& p)
-      : m(std::min(p.m, kTileRows)), n(std::min(p.n, kTileCols)), k(std::min(p.k, kDepth)) {}
-  std::int64_t floats() const { return m * k + n * k + m * n; }
-};
-
-/// Where one block of an operand lies, and how: `rows` x `cols` elements as they lie in memory.
-template <class T>
-struct Block {
-  const T* data;
-  std::int64_t rows, cols, ld;
-  bool transposed;
-
-  /// Rows [i, i + count) of the operand, columns [k, k + depth).
-  static Block of(const Operand<T>& o, std::int64_t i, std::int64_t count, std::int64_t k,
-                  std::int64_t depth) {
-    if (o.transposed) return {o.data + k * o.ld + i, depth, count, o.ld, true};
-    return {o.data + i * o.ld + k, count, depth, o.ld, false};
-  }
-};
-
-template <class T>
-void load_panel(const Block<T>& block, float* panel) {
-  cpu::parallel_for(block.rows, cpu::rows_per_piece(block.cols),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t i = begin; i < end; ++i) {
-                        const T* source = block.data + i * block.ld;
-                        float* row = panel + i * block.cols;
-                        for (std::int64_t j = 0; j < block.cols; ++j)
-                          row[j] = static_cast<float>(source[j]);
-                      }
-                    });
-}
-
-/// Panels a and b multiplied into c[m,n], or added to it.
-template <class T>
-void multiply_panels(const Block<T>& a, const float* panel_a, const Block<T>& b,
-                     const float* panel_b, bool add, float* c, std::int64_t m, std::int64_t n,
-                     std::int64_t k) {
-  const auto blas = [](std::int64_t extent) { return static_cast<blasint>(extent); };
-  cblas_sgemm(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans,
-              b.transposed ? CblasNoTrans : CblasTrans, blas(m), blas(n), blas(k), 1.0f, panel_a,
-              blas(a.cols), panel_b, blas(b.cols), add ? 1.0f : 0.0f, c, blas(n));
-}
-
-/// c[rows,cols], packed, into d.
-template <class T>
-void store_tile(const float* c, std::int64_t rows, std::int64_t cols, T* d, std::int64_t ldd,
-                [[maybe_unused]] bool add) {
-  cpu::parallel_for(rows, cpu::rows_per_piece(cols), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float* source = c + i * cols;
-      T* row = d + i * ldd;
-      if constexpr (std::is_same_v<T, s32>) {
-        if (add) {
-          for (std::int64_t j = 0; j < cols; ++j) row[j] += static_cast<s32>(source[j]);
-          continue;
-        }
-      }
-      for (std::int64_t j = 0; j < cols; ++j) row[j] = static_cast<T>(source[j]);
-    }
-  });
-}
-
-template <class T, class D>
-void multiply(const Operand<T>& a, const Operand<T>& b, Matrix<D> d, const TileShape& tile,
-              float* panels) {
-  constexpr bool kCarryInResult = std::is_same_v<D, s32>;
-  float* panel_a = panels;
-  float* panel_b = panel_a + tile.m * tile.k;
-  float* c = panel_b + tile.n * tile.k;
-  const std::int64_t depth = a.cols;
-  for (std::int64_t i = 0; i < d.rows; i += tile.m) {
-    const std::int64_t m = std::min(tile.m, d.rows - i);
-    for (std::int64_t j = 0; j < d.cols; j += tile.n) {
-      const std::int64_t n = std::min(tile.n, d.cols - j);
-      for (std::int64_t k0 = 0; k0 < depth; k0 += tile.k) {
-        const std::int64_t k = std::min(tile.k, depth - k0);
-        const Block<T> block_a = Block<T>::of(a, i, m, k0, k);
-        const Block<T> block_b = Block<T>::of(b, j, n, k0, k);
-        // A panel that holds the whole of K serves all tiles of its row.
-        if (j == 0 || tile.k < depth) load_panel(block_a, panel_a);
-        load_panel(block_b, panel_b);
-        const bool first = k0 == 0, last = k0 + k == depth;
-        multiply_panels(block_a, panel_a, block_b, panel_b, !kCarryInResult && !first, c, m, n, k);
-        if (kCarryInResult || last) store_tile(c, m, n, &d(i, j), d.layout.ld, !first);
-      }
-    }
-  }
-}
-
+/// Every row of d becomes `row`, or zero where that is empty.
 template <class D>
-void zero(Matrix<D> d) {
+void fill(Matrix<D> d, Vector<const D> row) {
   for (std::int64_t i = 0; i < d.rows && d.cols != 0; ++i) {
-    std::memset(static_cast<void*>(&d(i, 0)), 0, static_cast<std::size_t>(d.cols) * sizeof(D));
+    const auto bytes = static_cast<std::size_t>(d.cols) * sizeof(D);
+    if (row.length == 0) {
+      std::memset(static_cast<void*>(&d(i, 0)), 0, bytes);
+    } else {
+      std::memcpy(static_cast<void*>(&d(i, 0)), row.data, bytes);
+    }
   }
 }
 
-Operand<s8> operand(Matrix<const s8> m) { return m; }
+/// The columns that pad the last panel become zero, all of them where nothing is multiplied.
+template <class D>
+void zero_columns(Matrix<D, Col32> d, std::int64_t first) {
+  for (std::int64_t i = 0; i < d.rows; ++i) {
+    for (std::int64_t j = first; j < (d.cols + 31) / 32 * 32; ++j) d(i, j) = 0;
+  }
+}
 
 }  // namespace
 
@@ -161,15 +80,17 @@ GemmPlan<Cpu> make_plan(GemmWorkspace<Cpu>& workspace, const GemmProblem& proble
           /*choice=*/"", std::make_shared<GemmPlanState<Cpu>>(GemmPlanState<Cpu>{workspace.state})};
 }
 
-template <class T, class D>
-void run(const GemmPlan<Cpu>& plan, const GemmProblem& asked, const Operand<T>& a,
-         const Operand<T>& b, Matrix<D> d) {
+bool is_empty(const GemmProblem& q) { return q.m == 0 || q.n == 0 || q.k == 0; }
+
+float* panels(const GemmPlan<Cpu>& plan) { return plan.state->workspace->panels.data(); }
+
+template <class L, class D, class Sink>
+void run_tiled(const GemmPlan<Cpu>& plan, const GemmProblem& asked, Matrix<const s8, Col32> a,
+               Matrix<const s8, L> b, Matrix<D, Col32> d, const Sink& sink) {
   preconditions::same_problem(plan.problem, asked);
-  if (asked.m == 0 || asked.n == 0 || asked.k == 0) {
-    zero(d);
-    return;
-  }
-  multiply(a, b, d, TileShape(asked), plan.state->workspace->panels.data());
+  if (is_empty(asked)) return zero_columns(d, 0);
+  multiply(asked, Source<s8, Col32>{a}, Source<s8, L>{b}, sink, panels(plan));
+  zero_columns(d, d.cols);
 }
 
 }  // namespace
@@ -178,26 +99,98 @@ GemmWorkspace<Cpu> make_gemm_workspace(Cpu) {
   return {std::make_shared<GemmWorkspaceState<Cpu>>()};
 }
 
+bool library_multiplies(GemmWorkspace<Cpu>&, LayoutKind b_layout) {
+  preconditions::library_multiplies(b_layout);
+  return false;
+}
+
 GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Batch<const s8> a, Batch<const s8> b,
                            Batch<s32> d) {
-  return make_plan(workspace, preconditions::gemm_s8(a.first, b.first, d.first));
+  return make_plan(workspace, preconditions::gemm_s8(a, b, d));
 }
 
 void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Batch<const s8> a, Batch<const s8> b, Batch<s32> d) {
-  run(plan, preconditions::gemm_s8(a.first, b.first, d.first), operand(a.first), operand(b.first),
-      d.first);
+  const GemmProblem asked = preconditions::gemm_s8(a, b, d);
+  preconditions::same_problem(plan.problem, asked);
+  for (std::int64_t i = 0; i < asked.batch; ++i) {
+    if (is_empty(asked)) {
+      fill(d[i], {});
+    } else {
+      multiply(asked, Source<s8>{a[i]}, Source<s8>{b[i]}, Accumulators<RowMajor>{d[i]},
+               panels(plan));
+    }
+  }
+}
+
+GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Matrix<const s8> a, Matrix<const s8> b,
+                           Vector<const float> alpha, Matrix<s8> d) {
+  return make_plan(workspace, preconditions::gemm_s8(a, b, alpha, d));
+}
+
+void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Matrix<const s8> a, Matrix<const s8> b,
+             Vector<const float> alpha, Matrix<s8> d) {
+  const GemmProblem asked = preconditions::gemm_s8(a, b, alpha, d);
+  preconditions::same_problem(plan.problem, asked);
+  if (is_empty(asked)) return fill(d, {});
+  multiply(asked, Source<s8>{a}, Source<s8>{b}, Rescaled<RowMajor>{d, alpha}, panels(plan));
+}
+
+template <class L>
+GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Matrix<const s8, Col32> a,
+                           Matrix<const s8, L> b, Matrix<s32, Col32> d) {
+  return make_plan(workspace, preconditions::gemm_s8(a, b, d));
+}
+
+template <class L>
+void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Matrix<const s8, Col32> a, Matrix<const s8, L> b,
+             Matrix<s32, Col32> d) {
+  run_tiled(plan, preconditions::gemm_s8(a, b, d), a, b, d, Accumulators<Col32>{d});
+}
+
+template <class L>
+GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>& workspace, Matrix<const s8, Col32> a,
+                           Matrix<const s8, L> b, Vector<const float> alpha, Matrix<s8, Col32> d) {
+  return make_plan(workspace, preconditions::gemm_s8(a, b, alpha, d));
+}
+
+template <class L>
+void gemm_s8(Cpu, const GemmPlan<Cpu>& plan, Matrix<const s8, Col32> a, Matrix<const s8, L> b,
+             Vector<const float> alpha, Matrix<s8, Col32> d) {
+  run_tiled(plan, preconditions::gemm_s8(a, b, alpha, d), a, b, d, Rescaled<Col32>{d, alpha});
 }
 
 template <class T>
 GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>& workspace, Operand<T> a, Operand<T> b, Batch<T> d,
-                        Vector<const T>) {
-  return make_plan(workspace, preconditions::gemm(a, b, d.first));
+                        Vector<const T> bias) {
+  return make_plan(workspace, preconditions::gemm(a, b, d, bias));
 }
 
 template <class T>
-void gemm(Cpu, const GemmPlan<Cpu>& plan, Operand<T> a, Operand<T> b, Batch<T> d, Vector<const T>) {
-  run(plan, preconditions::gemm(a, b, d.first), a, b, d.first);
+void gemm(Cpu, const GemmPlan<Cpu>& plan, Operand<T> a, Operand<T> b, Batch<T> d,
+          Vector<const T> bias) {
+  const GemmProblem asked = preconditions::gemm(a, b, d, bias);
+  preconditions::same_problem(plan.problem, asked);
+  for (std::int64_t i = 0; i < asked.batch; ++i) {
+    if (is_empty(asked)) {
+      fill(d[i], bias);
+    } else {
+      multiply(asked, source(a, i), source(b, i), Rounded<T>{d[i], bias}, panels(plan));
+    }
+  }
 }
+
+#define OCTET_INSTANTIATE_TILED(L)                                                               \
+  template GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>&, Matrix<const s8, Col32>,              \
+                                      Matrix<const s8, L>, Matrix<s32, Col32>);                  \
+  template void gemm_s8(Cpu, const GemmPlan<Cpu>&, Matrix<const s8, Col32>, Matrix<const s8, L>, \
+                        Matrix<s32, Col32>);                                                     \
+  template GemmPlan<Cpu> plan_gemm_s8(GemmWorkspace<Cpu>&, Matrix<const s8, Col32>,              \
+                                      Matrix<const s8, L>, Vector<const float>,                  \
+                                      Matrix<s8, Col32>);                                        \
+  template void gemm_s8(Cpu, const GemmPlan<Cpu>&, Matrix<const s8, Col32>, Matrix<const s8, L>, \
+                        Vector<const float>, Matrix<s8, Col32>)
+OCTET_INSTANTIATE_TILED(Col4_4R2_8C);
+OCTET_INSTANTIATE_TILED(Col32_2R_4R4);
 
 template GemmPlan<Cpu> plan_gemm(GemmWorkspace<Cpu>&, Operand<f16>, Operand<f16>, Batch<f16>,
                                  Vector<const f16>);

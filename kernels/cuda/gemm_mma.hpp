@@ -1,18 +1,25 @@
-// The int8 product for every shape and alignment, without a library.
+// The int8 product for every shape, alignment and layout, without a library.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <cstdint>
+#include <string_view>
 
-#include "octet/numeric.hpp"
+#include "octet/gemm.hpp"
 
 namespace octet::cuda {
 
-/// d[m,n] = a[m,k] . b[n,k]^T, row-major, exact; k up to kMaxS8Depth. Queued on `stream`, no
-/// workspace. Compute capability 8.0 and later. Throws std::runtime_error when it cannot be
-/// launched.
-void gemm_s8_mma(cudaStream_t stream, const s8* a, std::int64_t lda, const s8* b, std::int64_t ldb,
-                 s32* d, std::int64_t ldd, std::int64_t m, std::int64_t n, std::int64_t k);
+/// Its tile of D, the depth of a step and the steps under way.
+inline constexpr std::string_view kGemmS8MmaName = "gemm_s8_mma 128x128x64 stages 4";
+
+/// d = a . b^T, exact, to s32, or to s8 by `alpha`; row-major, batched, or in the tiled orders; no
+/// extent is 0. Queued on `stream`, no workspace. Compute capability 8.0 and later. Throws
+/// std::runtime_error when it cannot be launched.
+void gemm_s8_mma(cudaStream_t stream, const GemmProblem& problem, const s8* a, const s8* b,
+                 const float* alpha, void* d);
+
+/// Its part for a in Col32 and b in Col4_4R2_8C or Col32_2R_4R4.
+void gemm_s8_mma_tiled(cudaStream_t stream, const GemmProblem& problem, const s8* a, const s8* b,
+                       const float* alpha, void* d);
 
 }  // namespace octet::cuda

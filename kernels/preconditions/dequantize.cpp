@@ -21,4 +21,16 @@ void dequantize(const Extents& acc, const Extents& row_scale, const Extents& col
   disjoint(kOp, "out", out, "bias", bias);
 }
 
+void dequantize_rowwise(const Extents& q, const Extents& row_scale, const Extents& out) {
+  constexpr std::string_view kOp = "dequantize_rowwise";
+  view(kOp, "q", q);
+  view(kOp, "row_scale", row_scale);
+  view(kOp, "out", out);
+  extent(kOp, "out.rows", out.rows, "q.rows", q.rows);
+  extent(kOp, "out.cols", out.cols, "q.cols", q.cols);
+  extent(kOp, "row_scale.length", row_scale.cols, "q.rows", q.rows);
+  disjoint(kOp, "out", out, "q", q);
+  disjoint(kOp, "out", out, "row_scale", row_scale);
+}
+
 }  // namespace octet::preconditions

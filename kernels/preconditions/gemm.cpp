@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "preconditions/common.hpp"
 
 namespace octet {
@@ -16,65 +18,135 @@ std::string to_text(const GemmProblem& p) {
 namespace octet::preconditions {
 namespace {
 
-void multiplicands(std::string_view op, const Extents& a, const Extents& b, const Extents& d) {
-  view(op, "a", a);
-  view(op, "b", b);
-  view(op, "d", d);
+/// From the first element of a batch to the end of what it may touch.
+Extents whole(const BatchExtents& b) {
+  Extents all = b.first;
+  all.capacity = (b.count == 0 || all.capacity == 0) ? 0 : (b.count - 1) * b.stride + all.capacity;
+  return all;
 }
 
-void product_extents(std::string_view op, std::int64_t m, std::int64_t n, std::int64_t k,
-                     std::int64_t b_cols, std::int64_t d_rows, std::int64_t d_cols) {
-  extent(op, "b.cols", b_cols, "a.cols", k);
-  extent(op, "d.rows", d_rows, "a.rows", m);
-  extent(op, "d.cols", d_cols, "b.rows", n);
+/// Whether two rows of a row-major batch share an element. A matrix may lie between the rows of
+/// another, as the heads of an attention layer do.
+bool results_overlap(const BatchExtents& d) {
+  const Extents& m = d.first;
+  const std::int64_t span = (m.rows - 1) * m.ld + m.cols;
+  if (d.count <= 1 || m.rows <= 0 || m.cols <= 0 || d.stride >= span) return false;
+  if (d.stride < m.cols) return true;
+  if ((d.count - 1) * d.stride + m.cols <= m.ld) return false;
+  for (std::int64_t distance = 1; distance < d.count; ++distance) {
+    const std::int64_t offset = distance * d.stride;
+    if (offset >= span) break;
+    const std::int64_t row = std::min(offset / m.ld, m.rows - 1);
+    // The rows of the first matrix that start next to the other's first row.
+    if (offset - row * m.ld < m.cols) return true;
+    if (row + 1 < m.rows && (row + 1) * m.ld - offset < m.cols) return true;
+  }
+  return false;
+}
+
+void batch(std::string_view op, std::string_view what, const BatchExtents& b) {
+  view(op, what, b.first);
+  if (b.count < 0) reject(op, "{} has {} matrices, but a count cannot be negative", what, b.count);
+  if (b.count > 1 && b.stride < 0) {
+    reject(op, "{} has stride {} between its matrices, but needs one of 0 or more", what, b.stride);
+  }
+}
+
+/// What all products ask; the problem but for its types.
+GemmProblem product(std::string_view op, const BatchExtents& a, const BatchExtents& b,
+                    const BatchExtents& d) {
+  batch(op, "a", a);
+  batch(op, "b", b);
+  batch(op, "d", d);
+  extent(op, "b.cols", b.first.cols, "a.cols", a.first.cols);
+  extent(op, "d.rows", d.first.rows, "a.rows", a.first.rows);
+  extent(op, "d.cols", d.first.cols, "b.rows", b.first.rows);
+  extent(op, "b.count", b.count, "a.count", a.count);
+  extent(op, "d.count", d.count, "a.count", a.count);
+  if (results_overlap(d)) {
+    reject(op, "d has stride {} between its matrices, under which results of {} x {} overlap",
+           d.stride, d.first.rows, d.first.cols);
+  }
+  disjoint(op, "d", whole(d), "a", whole(a));
+  disjoint(op, "d", whole(d), "b", whole(b));
+  const auto stride = [](const BatchExtents& x) { return x.count > 1 ? x.stride : 0; };
+  return {.m = a.first.rows,
+          .n = b.first.rows,
+          .k = a.first.cols,
+          .a_layout = a.first.layout,
+          .b_layout = b.first.layout,
+          .d_layout = d.first.layout,
+          .lda = a.first.ld,
+          .ldb = b.first.ld,
+          .ldd = d.first.ld,
+          .batch = a.count,
+          .a_stride = stride(a),
+          .b_stride = stride(b),
+          .d_stride = stride(d)};
+}
+
+/// The extents themselves are checked by `product`, the depth before it: it needs no valid data.
+void depth(std::string_view op, const BatchExtents& a) {
+  if (a.first.cols > kMaxS8Depth) {
+    reject(op, "K is {}, but int32 accumulators are exact only up to {}", a.first.cols,
+           kMaxS8Depth);
+  }
 }
 
 }  // namespace
 
-GemmProblem gemm_s8(const Matrix<const s8>& a, const Matrix<const s8>& b, const Matrix<s32>& d) {
+GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, const BatchExtents& d) {
   constexpr std::string_view kOp = "gemm_s8";
-  multiplicands(kOp, a, b, d);
-  product_extents(kOp, a.rows, b.rows, a.cols, b.cols, d.rows, d.cols);
-  if (a.cols > kMaxS8Depth) {
-    reject(kOp, "K is {}, but int32 accumulators are exact only up to {}", a.cols, kMaxS8Depth);
+  depth(kOp, a);
+  GemmProblem problem = product(kOp, a, b, d);
+  problem.operand = DType::s8;
+  problem.result = DType::s32;
+  return problem;
+}
+
+GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, Vector<const float> alpha,
+                    const BatchExtents& d) {
+  constexpr std::string_view kOp = "gemm_s8";
+  depth(kOp, a);
+  GemmProblem problem = product(kOp, a, b, d);
+  view(kOp, "alpha", alpha);
+  if (alpha.length != 1 && alpha.length != problem.m) {
+    reject(kOp, "alpha.length is {} but must be 1 or equal a.rows, {}", alpha.length, problem.m);
   }
-  disjoint(kOp, "d", d, "a", a);
-  disjoint(kOp, "d", d, "b", b);
-  return {.m = a.rows,
-          .n = b.rows,
-          .k = a.cols,
-          .lda = a.layout.ld,
-          .ldb = b.layout.ld,
-          .ldd = d.layout.ld};
+  disjoint(kOp, "d", d.first, "alpha", alpha);
+  problem.operand = DType::s8;
+  problem.result = DType::s8;
+  problem.alphas = alpha.length;
+  return problem;
 }
 
 template <class T>
-GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Matrix<T>& d) {
+GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Batch<T>& d,
+                 const Vector<const T>& bias) {
   constexpr std::string_view kOp = kDType<T> == DType::f16 ? "gemm_f16" : "gemm_bf16";
-  // A transposed operand is a row-major matrix of the transposed extents.
-  const auto as_it_lies = [](const Operand<T>& o) {
-    return o.transposed ? Matrix<const T>(o.data, o.cols, o.rows, RowMajor{o.ld})
-                        : Matrix<const T>(o.data, o.rows, o.cols, RowMajor{o.ld});
-  };
-  const Extents ea = as_it_lies(a), eb = as_it_lies(b);
-  multiplicands(kOp, ea, eb, d);
-  product_extents(kOp, a.rows, b.rows, a.cols, b.cols, d.rows, d.cols);
-  disjoint(kOp, "d", d, "a", ea);
-  disjoint(kOp, "d", d, "b", eb);
-  return {.m = a.rows,
-          .n = b.rows,
-          .k = a.cols,
-          .operand = kDType<T>,
-          .result = kDType<T>,
-          .a_layout = a.transposed ? LayoutKind::col : LayoutKind::row,
-          .b_layout = b.transposed ? LayoutKind::col : LayoutKind::row,
-          .lda = a.ld,
-          .ldb = b.ld,
-          .ldd = d.layout.ld};
+  GemmProblem problem = product(kOp, a, b, d);
+  view(kOp, "bias", bias);
+  if (bias.length != 0) {
+    extent(kOp, "bias.length", bias.length, "b.rows", problem.n);
+    disjoint(kOp, "d", whole(d), "bias", bias);
+  }
+  problem.operand = kDType<T>;
+  problem.result = kDType<T>;
+  problem.bias = bias.length != 0;
+  return problem;
 }
 
-template GemmProblem gemm(const Operand<f16>&, const Operand<f16>&, const Matrix<f16>&);
-template GemmProblem gemm(const Operand<bf16>&, const Operand<bf16>&, const Matrix<bf16>&);
+template GemmProblem gemm(const Operand<f16>&, const Operand<f16>&, const Batch<f16>&,
+                          const Vector<const f16>&);
+template GemmProblem gemm(const Operand<bf16>&, const Operand<bf16>&, const Batch<bf16>&,
+                          const Vector<const bf16>&);
+
+void library_multiplies(LayoutKind b_layout) {
+  if (b_layout == LayoutKind::col || b_layout == LayoutKind::col32) {
+    reject("library_multiplies", "b lies in {}, but int8 products take it in {}, {} or {}",
+           name(b_layout), RowMajor::kName, Col4_4R2_8C::kName, Col32_2R_4R4::kName);
+  }
+}
 
 void same_problem(const GemmProblem& planned, const GemmProblem& asked) {
   if (planned == asked) return;

@@ -80,10 +80,47 @@ void transform(const Extents& x, const Extents& y);
 /// x is a batch, `first` its first matrix.
 void flatten(const Extents& first, std::int64_t count, std::int64_t stride, const Extents& y);
 
-/// The problem that the operands pose; throws when they pose none.
-GemmProblem gemm_s8(const Matrix<const s8>& a, const Matrix<const s8>& b, const Matrix<s32>& d);
+/// A batch without its element type.
+struct BatchExtents {
+  Extents first;
+  std::int64_t count = 1, stride = 0;
+
+  template <class T, class L>
+  BatchExtents(Matrix<T, L> m)  // NOLINT(google-explicit-constructor)
+      : first(m) {}
+  template <class T, class L>
+  BatchExtents(Batch<T, L> b)  // NOLINT(google-explicit-constructor)
+      : first(b.first), count(b.count), stride(b.stride) {}
+  template <class T>
+  BatchExtents(Operand<T> o)  // NOLINT(google-explicit-constructor)
+      : first(o.transposed ? Extents(Matrix<const T, ColMajor>(o.data, o.rows, o.cols, {o.ld}))
+                           : Extents(Matrix<const T>(o.data, o.rows, o.cols, {o.ld}))),
+        count(o.count),
+        stride(o.stride) {}
+};
+
+void dequantize_rowwise(const Extents& q, const Extents& row_scale, const Extents& out);
+void column_sum(const Extents& x, const Extents& sum);
+
 template <class T>
-GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Matrix<T>& d);
+void spmm_coo(const CooList<T>& coo, const Operand<T>& w, const Matrix<T>& out);
+template <class T>
+void spmm_coo(const CooList<T>& coo, const Matrix<const s8>& w, const Extents& w_scale,
+              const Matrix<T>& out);
+template <class T>
+void spmm_coo_transposed(const Matrix<const T>& x, const CooList<T>& by_column,
+                         const Matrix<T>& out);
+
+/// The problem that the operands pose; throws when they pose none.
+GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, const BatchExtents& d);
+GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, Vector<const float> alpha,
+                    const BatchExtents& d);
+template <class T>
+GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Batch<T>& d,
+                 const Vector<const T>& bias);
+
+/// Throws unless int8 products take b in this order.
+void library_multiplies(LayoutKind b_layout);
 
 /// Throws unless the plan was made for this problem.
 void same_problem(const GemmProblem& planned, const GemmProblem& asked);

@@ -1,1 +1,1 @@
-"""What the scripts share. Python's standard library only; check_records needs jsonschema."""
+"""What the scripts share. Python's standard library only."""

@@ -89,6 +89,18 @@ def parser():
     return top
 
 
+def check_markdown(options):
+    """Before anything is measured for it."""
+    if options.markdown is None:
+        return
+    try:
+        with open(options.markdown, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        path, options.markdown = options.markdown, None
+        raise GateError(f"cannot write {path}: {error.strerror}") from None
+
+
 def interrupt(_signal, _frame):
     raise KeyboardInterrupt
 
@@ -97,6 +109,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        check_markdown(options)
         return options.run(options)
     except KeyboardInterrupt:
         print("scripts/gate: interrupted", file=sys.stderr)

@@ -26,11 +26,12 @@ class Evidence:
         """Takes in the pair that follows."""
         first = self.pairs == 0
         self.pairs += 1
-        self.busy += bool(pair.get("busy"))
         try:
             for case in self.cases:
                 self._add_case(case, pair, first)
             self._add_ends(pair)
+            seen = [entry.get("busy") for name in ("base", "head") for entry in pair[name].values()]
+            self.busy += bool(pair.get("busy") or any(seen))
         except (KeyError, TypeError, AttributeError) as error:
             raise GateError(
                 f"pair {pair.get('pair')} of the state cannot be read ({error!r}); "

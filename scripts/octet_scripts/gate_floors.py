@@ -12,23 +12,17 @@ from octet_scripts.gate_verdict import (
 from octet_scripts.records import at
 from octet_scripts.table import Grid
 
-RAN = ("PASSED", "FAILED", "MISTRUSTED", "INVALID")
-
-
 def read_records(paths):
     """All records; a line that is none is an error: a verdict over half a run is no verdict."""
     found = []
     for path in paths:
         try:
-            good, problems = records.read(path)
+            good, problems = records.read(path, strict=True)
         except OSError as error:
             raise GateError(f"cannot read {path}: {error.strerror}") from None
         if problems:
             more = f" (and {len(problems) - 1} more such lines)" if len(problems) > 1 else ""
             raise GateError(problems[0] + more)
-        for record in good:
-            if not record.get("test") or record.get("status") not in (*RAN, "SKIPPED"):
-                raise GateError(f"{path}: holds a record without a test or a known status")
         found += good
     if not found:
         raise GateError(f"no record in {', '.join(map(str, paths))}")
@@ -63,6 +57,7 @@ def figure_cells(figure):
 
 def judge(found, folder, partial=False):
     """(verdict, Report) of records against the thresholds in a folder."""
+    thresholds.check_folder(folder)
     by_test = {}
     for record in found:
         by_test.setdefault(record["test"], []).append(record)
@@ -112,6 +107,8 @@ def judge(found, folder, partial=False):
     )  # fmt: skip
     for device in without_file:
         report.line(f"No floors for {device}: {thresholds.file_name(device)} does not exist.")
+    report.names("! The GPU was busy with another process during", by_suite(sorted(
+        {r["test"] for r in found if at(r, "device", "busy")})))  # fmt: skip
     skipped = sorted(t for t, rs in by_test.items() if any(r["status"] == "SKIPPED" for r in rs))
     floored = {floor.test for floor in floors}
     bare = sorted(t for t, rs in by_test.items()

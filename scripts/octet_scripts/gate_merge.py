@@ -200,6 +200,8 @@ def check_options(options):
     looks = options.looks
     if any(b <= a for a, b in zip(looks, looks[1:])):
         raise GateError("--looks must name ascending numbers of pairs")
+    if getattr(options, "history", None):
+        reporting.read_history(options.history)  # refused now rather than after the measurement
     plan = Plan(1, options.margin, options.alpha, tuple(looks))
     if plan.pairs_to_fail(looks[-1]) is None:
         raise GateError(f"--looks ends at {looks[-1]} pairs, which can prove nothing "

@@ -120,6 +120,18 @@ def false_alarms(run, plan):
     return rows
 
 
+def read_history(history):
+    """(A/A, chances, false alarms) that a file tells of; nothing where there is none."""
+    try:
+        told = [json.loads(text) for text in Path(history).read_text().splitlines()]
+        rows = [row for entry in told for row in entry["looks"]]
+        return len(told), sum(row[1] for row in rows), sum(row[2] for row in rows)
+    except FileNotFoundError:
+        return 0, 0, 0
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise GateError(f"cannot use {history} as history: {error}") from None
+
+
 def add_false_alarms(report, run, plan, history):
     """Tells the observed rate, of this A/A and of all in the history file, to which it is added."""
     rows = false_alarms(run, plan)
@@ -135,12 +147,10 @@ def add_false_alarms(report, run, plan, history):
         if run.measured:  # an answer given again is no new evidence
             with open(history, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        told = [json.loads(text) for text in Path(history).read_text().splitlines()]
-        rows = [row for entry in told for row in entry["looks"]]
-        chances, failed = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except OSError as error:
         raise GateError(f"cannot use {history} as history: {error}") from None
-    report.line(f"all {len(told)} A/A in {history}: {failed} false alarms in {chances} chances: "
+    told, chances, failed = read_history(history)
+    report.line(f"all {told} A/A in {history}: {failed} false alarms in {chances} chances: "
                 f"{100 * failed / max(chances, 1):.3f} %")  # fmt: skip
 
 

@@ -88,13 +88,17 @@ def reduce_case(case_records):
         "rerun": status_of.get("rerun"), "series": series, "plans": plans, "figures": figures,
         "how": f"{at(record, 'time', 'mode')}, {at(record, 'time', 'state')}",
         "throttled": bool(at(record, "time", "throttled")),
+        "busy": sorted({process for r in case_records for process in at(r, "device", "busy") or []}),
     }  # fmt: skip
 
 
 def read_cases(path, cases):
-    """({case: what is kept}, device) of a process's records; a line that is none is missing."""
+    """({case: what is kept}, device) of a process's records."""
     by_case, device = {}, None
-    for record in records.read(path)[0] if path.exists() else []:
+    found, problems = records.read(path) if path.exists() else ([], [])
+    if problems:
+        raise GateError(f"what a test program wrote is no record: {problems[0]}")
+    for record in found:
         if record.get("test") in cases:
             by_case.setdefault(record["test"], []).append(record)
             if record.get("device"):

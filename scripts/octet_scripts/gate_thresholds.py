@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, GateError
-from octet_scripts.records import at
+from octet_scripts.records import RecordError, at, strict_json
 
 SCHEMA_VERSION = 1
 WIDEST_HALF_WIDTH = 0.01
@@ -52,10 +52,6 @@ def file_name(device):
     return re.sub("[ /]", "_", device) + ".json"
 
 
-def _reject_constant(token):
-    raise ValueError(f"{token} is not JSON")
-
-
 def parse(text, where):
     """The floors in a file's text. Throws GateError that names the file and the mistake."""
 
@@ -63,9 +59,9 @@ def parse(text, where):
         raise GateError(f"{where}: {problem}")
 
     try:
-        content = json.loads(text, parse_constant=_reject_constant)
-    except ValueError as error:
-        stop(f"not JSON: {error}")
+        content = strict_json(text)
+    except RecordError as error:
+        stop(str(error))
     if not isinstance(content, dict):
         stop("not a JSON object")
     if content.get("schema") != SCHEMA_VERSION:
@@ -108,11 +104,25 @@ def read(folder, device):
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise GateError(f"cannot read {path}: {error}") from None
-    floors = parse(text, path)
-    named = json.loads(text)["device"]
-    if named != device:
-        raise GateError(f"{path}: holds floors of '{named}', not of '{device}' as its name says")
-    return floors
+    return parse(text, path)
+
+
+def check_folder(folder):
+    """Every file's name must be its device's: floors that nobody would find judge nothing."""
+    if not Path(folder).is_dir():
+        raise GateError(f"{folder} is no folder of thresholds")
+    for path in sorted(Path(folder).glob("*.json")):
+        if path.name.endswith(".schema.json"):
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise GateError(f"cannot read {path}: {error}") from None
+        parse(text, path)
+        device = strict_json(text)["device"]
+        if path.name != file_name(device):
+            raise GateError(f"{path}: holds floors of '{device}', which belong in "
+                            f"{file_name(device)}")  # fmt: skip
 
 
 def _figure(estimate, low, high):

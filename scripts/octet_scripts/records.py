@@ -2,6 +2,8 @@
 
 import json
 
+from octet_scripts import schema
+
 SCHEMA_VERSION = 1
 
 
@@ -22,20 +24,26 @@ def _reject_duplicates(pairs):
     return record
 
 
+def strict_json(text):
+    """The value in a text. RecordError where JSON does not say what it is, or says it twice."""
+    try:
+        return json.loads(
+            text, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicates
+        )
+    except json.JSONDecodeError as error:
+        raise RecordError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise RecordError("not JSON that can be read: it is nested too deeply") from None
+
+
 def parse(line):
     """The record in one line, given as bytes with its newline."""
     if not line.endswith(b"\n"):
         raise RecordError("truncated: the line does not end in a newline")
     try:
-        record = json.loads(
-            line.decode("utf-8"),
-            parse_constant=_reject_constant,
-            object_pairs_hook=_reject_duplicates,
-        )
+        record = strict_json(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise RecordError("not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(record, dict):
         raise RecordError("not a JSON object")
     if record.get("schema") != SCHEMA_VERSION:
@@ -44,18 +52,37 @@ def parse(line):
     return record
 
 
-def read(path, skip=0):
-    """Returns the records after the first `skip` lines and, as text, what was wrong with lines."""
-    records, problems = [], []
+def lines(path, skip=0):
+    """(number, record, problems) of each line after the first `skip`: the record is None where the
+    line holds none, the problems are those of a line that is none."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if number <= skip:
                 continue
             try:
-                records.append(parse(line))
+                yield number, parse(line), []
             except RecordError as error:
-                problems.append(f"{path}:{number}: {error}")
+                yield number, None, [str(error)]
+
+
+def read(path, skip=0, strict=False):
+    """Returns the records after the first `skip` lines and, one text a line, what was wrong with
+    lines. Strict: records that break the schema or contradict themselves are none."""
+    records, problems = [], []
+    for number, record, wrong in lines(path, skip):
+        if strict and record is not None:
+            wrong = [f"{name_of(record)}: {text}" for text in schema.problems(record)]
+        if wrong:
+            more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            problems.append(f"{path}:{number}: {wrong[0]}{more}")
+        else:
+            records.append(record)
     return records, problems
+
+
+def name_of(record):
+    test = record.get("test")
+    return test if isinstance(test, str) and test else "a record without a test's name"
 
 
 def at(record, *path):

@@ -70,6 +70,10 @@ def quotient(numerator, denominator):
     return numerator / denominator if numerator is not None and denominator else None
 
 
+def processes(ids):
+    return f"process{'es' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+
+
 def pad_marks(cells):
     """Where a cell of a column ends in a mark, gives the others a blank in its place."""
     if not any(cell[-1:] in "*!" for cell in cells if cell):
@@ -160,10 +164,22 @@ class Step:
         return None
 
     def verdict_lines(self):
-        if self.status == "PASSED" and not self.reason:
-            return []
-        text = f"{self.size} {self.dtype} {self.status}: {self.reason or 'no reason recorded'}"
-        return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+        texts = []
+        if self.status != "PASSED" or self.reason:
+            texts.append(f" {self.status}: {self.reason or 'no reason recorded'}")
+        if busy := at(self.record, "device", "busy"):
+            texts.append(f": the GPU was busy with {processes(busy)} as well")
+        texts += [f": {name} was not stationary in the steady state: it drifted by {drift:+.1%}"
+                  for name, drift in self.drifting()]  # fmt: skip
+        return [line for text in texts
+                for line in textwrap.wrap(f"{self.size} {self.dtype}{text}", WIDTH,
+                                          subsequent_indent="  ")]  # fmt: skip
+
+    def drifting(self):
+        """(variant, drift) of those that did not come to rest."""
+        for name, variant in self.variants.items():
+            if at(variant, "steady", "stationary") is False:
+                yield name, at(variant, "steady", "drift") or 0
 
     def sort_key(self):
         dtype = DTYPES.index(self.dtype) if self.dtype in DTYPES else len(DTYPES)
@@ -360,7 +376,8 @@ def render(recorded, markdown=False):
 
 
 def main(arguments=None):
-    """Exit status: 0 printed, 1 printed but some lines are no records, 2 nothing to print."""
+    """Exit status: 0 printed, 2 nothing to print, or some lines are no records; what is one is
+    printed nonetheless."""
     parser = argparse.ArgumentParser(
         prog="scripts/table", description="Prints the main job's table from records."
     )
@@ -371,7 +388,7 @@ def main(arguments=None):
     recorded, problems = [], []
     for path in options.records:
         try:
-            found, wrong = records.read(path)
+            found, wrong = records.read(path, strict=True)
         except OSError as error:
             print(f"scripts/table: cannot read {path}: {error.strerror}", file=sys.stderr)
             return 2
@@ -386,4 +403,4 @@ def main(arguments=None):
         )
         return 2
     print(text, end="")
-    return 1 if problems else 0
+    return 2 if problems else 0

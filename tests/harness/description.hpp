@@ -12,7 +12,8 @@
 //     Check verify();      // what is true afterwards, on the same buffers
 //     Cost cost() const;   // least bytes and operations, for the roofline
 //     static constexpr Pipe kPipe = Pipe::none;  // tensor cores that its operations go through
-//     static Baseline baseline(B, const Problem&, std::uint64_t seed, int sets);  // optional
+//     static Baseline baseline(B, const Problem&, std::uint64_t seed, int sets);  // optional, and
+//                                                         asked for the models' sizes alone
 //   };
 //
 // The descriptions of octet's own operators are in harness/operators.

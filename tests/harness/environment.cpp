@@ -15,6 +15,9 @@ namespace octet::harness {
 
 DeviceState device_state(Cpu) { return {}; }
 
+std::optional<ProcessIds> other_processes(Cpu) { return std::nullopt; }
+void watch_processes(Cpu) {}
+
 BuildInfo build_info() {
   BuildInfo info;
   info.version = kVersion;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/process_watch.hpp"
 #include "octet/backend.hpp"
 
 namespace octet::harness {
@@ -19,6 +20,13 @@ struct DeviceState {
 };
 DeviceState device_state(Cpu);
 DeviceState device_state(Cuda);
+
+/// Ids of the other processes that compute on the device; empty where nothing tells. Before this
+/// process first works on the device, watch_processes must have been called.
+std::optional<ProcessIds> other_processes(Cpu);
+std::optional<ProcessIds> other_processes(Cuda);
+void watch_processes(Cpu);
+void watch_processes(Cuda);
 
 struct BuildInfo {
   std::string version, git, compiler, flags;

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -26,16 +28,38 @@ std::optional<Interval> metric_of(const Json& record, const std::string& metric)
     if (record["rate"].is_null()) return std::nullopt;
     return interval_from(record["rate"]["roofline"]);
   }
-  if (metric.starts_with(kVariantPrefix)) {
-    for (const Json& variant : record["variants"]) {
-      if (variant["name"] == metric.substr(kVariantPrefix.size())) {
-        return interval_from(variant["ratio"]);
-      }
+  for (const Json& variant : record["variants"]) {
+    if (variant["name"] == metric.substr(kVariantPrefix.size())) {
+      return interval_from(variant["ratio"]);
     }
-    return std::nullopt;
   }
-  throw std::runtime_error(fmt::format(
-      "thresholds: metric '{}' is none of ratio, roofline_fraction, variant_ratio:NAME", metric));
+  return std::nullopt;
+}
+
+/// What is wrong with a floor, or nothing: one that is passed over because it is misspelt would let
+/// everything pass.
+std::string mistake_of(const Json& floor, std::set<std::array<std::string, 3>>& seen) {
+  const auto is_text = [&](const char* key) {
+    return floor.contains(key) && floor[key].is_string();
+  };
+  if (!floor.is_object() || floor.size() != 4 || !is_text("test") || !is_text("metric") ||
+      !is_text("state") || !floor.contains("floor") || !floor["floor"].is_number()) {
+    return "the keys must be test, metric and state, each a text, and floor, a number";
+  }
+  const std::string metric = floor["metric"], state = floor["state"];
+  if (metric != "ratio" && metric != "roofline_fraction" && !metric.starts_with(kVariantPrefix)) {
+    return fmt::format("metric '{}' is none of ratio, roofline_fraction, variant_ratio:NAME",
+                       metric);
+  }
+  if (state != "burst" && state != "steady" && state != "none") {
+    return fmt::format("state '{}' is none of burst, steady, none", state);
+  }
+  if (!(floor["floor"].get<double>() > 0)) return "the floor must be above 0";
+  if (!seen.insert({floor["test"], metric, state}).second) {
+    return fmt::format("a second floor for {} {} ({})", floor["test"].get<std::string>(), metric,
+                       state);
+  }
+  return "";
 }
 
 /// The floors of this device; null where nobody set any.
@@ -44,8 +68,8 @@ Json floors_of(const std::string& device, const std::string& directory) {
   std::ranges::replace(name, ' ', '_');
   std::ranges::replace(name, '/', '_');
   const std::filesystem::path path = std::filesystem::path(directory) / (name + ".json");
+  if (!std::filesystem::exists(path)) return nullptr;
   std::ifstream file(path);
-  if (!file) return nullptr;
   const Json content = Json::parse(file, nullptr, /*allow_exceptions=*/false);
   const bool understood = content.is_object() && content.value("schema", 0) == 1 &&
                           content.value("device", "") == device && content.contains("floors") &&
@@ -54,6 +78,14 @@ Json floors_of(const std::string& device, const std::string& directory) {
     throw std::runtime_error(fmt::format(
         "thresholds: {} is no thresholds file of schema 1 for device '{}'", path.string(), device));
   }
+  std::set<std::array<std::string, 3>> seen;
+  for (std::size_t i = 0; i < content["floors"].size(); ++i) {
+    const std::string mistake = mistake_of(content["floors"][i], seen);
+    if (!mistake.empty()) {
+      throw std::runtime_error(
+          fmt::format("thresholds: {}: floor {}: {}", path.string(), i + 1, mistake));
+    }
+  }
   return content["floors"];
 }
 
@@ -61,10 +93,10 @@ Json floors_of(const std::string& device, const std::string& directory) {
 
 Check judge_floors(Json& record, Check check, const std::string& directory) {
   for (const Json& floor : floors_of(record["device"]["name"], directory)) {
-    if (floor.value("test", "") != record["test"]) continue;
-    if (floor.value("state", "") != record["time"]["state"]) continue;
-    const std::string metric = floor.value("metric", "");
-    const double least = floor.value("floor", 0.0);
+    if (floor["test"] != record["test"]) continue;
+    if (floor["state"] != record["time"]["state"]) continue;
+    const std::string metric = floor["metric"];
+    const double least = floor["floor"];
     const std::optional<Interval> value = metric_of(record, metric);
     std::string verdict = "INCONCLUSIVE";
     if (value && value->high < least) {

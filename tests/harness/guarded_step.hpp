@@ -70,21 +70,17 @@ class GuardedStep {
   template <class L>
   std::optional<std::string> damage_beyond(Matrix<s32, L> acc) const {
     const auto* begin = reinterpret_cast<const unsigned char*>(acc.data + acc.capacity());
-    const auto tail = to_host(backend_, Matrix<const unsigned char>(begin, 1, bytes_beyond(acc)));
-    for (std::int64_t i = 0; i < tail.view.cols; ++i) {
-      if (tail.view(0, i) != kInputGuard) {
-        return fmt::format("byte {} after the end of {} x {} accumulators was overwritten", i,
-                           acc.rows, acc.cols);
-      }
-    }
-    return std::nullopt;
+    const auto at = first_other_byte(backend_, begin, kInputGuard, bytes_beyond(acc));
+    if (!at) return std::nullopt;
+    return fmt::format("byte {} after the end of {} x {} accumulators was overwritten", *at,
+                       acc.rows, acc.cols);
   }
 
   /// One hash for each result, in the order of result_names().
   std::vector<std::uint64_t> hashes() const {
     std::vector<std::uint64_t> all;
     for (const Product p : kProducts) {
-      all.push_back(hash(to_host(backend_, Matrix<const T>(step_.result(p))).view));
+      all.push_back(hash_in_place(backend_, Matrix<const T>(step_.result(p))));
     }
     if (step_.options().bias) {
       for (const Vector<T> sum : {step_.grad_b1(), step_.grad_b2()}) {
@@ -124,15 +120,10 @@ class GuardedStep {
   }
 
   std::optional<std::string> damage_between(std::int64_t begin, std::int64_t end) const {
-    const auto gap =
-        to_host(backend_, Matrix<const unsigned char>(memory_.data() + begin, 1, end - begin));
-    for (std::int64_t i = 0; i < end - begin; ++i) {
-      if (gap.view(0, i) != kInputGuard) {
-        return fmt::format("byte {} of the step's workspace, which no tensor owns, was overwritten",
-                           begin + i);
-      }
-    }
-    return std::nullopt;
+    const auto at = first_other_byte(backend_, memory_.data() + begin, kInputGuard, end - begin);
+    if (!at) return std::nullopt;
+    return fmt::format("byte {} of the step's workspace, which no tensor owns, was overwritten",
+                       begin + *at);
   }
 
   B backend_;

@@ -8,6 +8,8 @@
 namespace octet::harness {
 namespace {
 
+using detail::absorb, detail::first_lane_value, detail::kLaneRow, detail::kLanes;
+
 /// Little-endian on every machine.
 std::uint64_t load(const unsigned char* p) {
   std::uint64_t value = 0;
@@ -15,26 +17,33 @@ std::uint64_t load(const unsigned char* p) {
   return value;
 }
 
-/// An odd multiplier and a rotation are bijections, so a change of any one word changes its lane.
-std::uint64_t absorb(std::uint64_t lane, std::uint64_t value) {
-  lane = (lane ^ value) * 0x9fb21c651e98df25u;
-  return lane << 29 | lane >> 35;
-}
-
 std::uint64_t hash_chunk(const unsigned char* p, std::int64_t bytes) {
-  // Four lanes hide the multiplier's latency.
-  std::uint64_t lanes[4] = {1, 2, 3, 4};
+  // Several lanes hide the multiplier's latency.
+  std::uint64_t lanes[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = first_lane_value(lane);
   std::int64_t n = 0;
-  for (; n + 32 <= bytes; n += 32) {
-    for (int lane = 0; lane < 4; ++lane) lanes[lane] = absorb(lanes[lane], load(p + n + 8 * lane));
+  for (; n + kLaneRow <= bytes; n += kLaneRow) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = absorb(lanes[lane], load(p + n + 8 * lane));
+    }
   }
-  for (; n < bytes; ++n) lanes[n % 4] = absorb(lanes[n % 4], p[n]);
-  std::uint64_t hash = static_cast<std::uint64_t>(bytes);
-  for (const std::uint64_t lane : lanes) hash = mix(hash + mix(lane));
-  return hash;
+  for (; n < bytes; ++n) lanes[n % kLanes] = absorb(lanes[n % kLanes], p[n]);
+  return detail::join_lanes(lanes, bytes);
 }
 
 }  // namespace
+
+std::uint64_t detail::join_lanes(const std::uint64_t* lanes, std::int64_t bytes) {
+  auto hash = static_cast<std::uint64_t>(bytes);
+  for (int lane = 0; lane < kLanes; ++lane) hash = mix(hash + mix(lanes[lane]));
+  return hash;
+}
+
+std::uint64_t detail::join_chunks(std::span<const std::uint64_t> hashes, std::int64_t bytes) {
+  std::uint64_t hash = mix(static_cast<std::uint64_t>(bytes));
+  for (const std::uint64_t h : hashes) hash = mix(hash * 0x9e3779b97f4a7c15u + h);
+  return hash;
+}
 
 std::uint64_t hash_chunks(
     std::int64_t bytes,
@@ -50,9 +59,7 @@ std::uint64_t hash_chunks(
           hash_chunk(static_cast<const unsigned char*>(data), end - begin);
     }
   });
-  std::uint64_t hash = mix(static_cast<std::uint64_t>(bytes));
-  for (const std::uint64_t h : hashes) hash = mix(hash * 0x9e3779b97f4a7c15u + h);
-  return hash;
+  return detail::join_chunks(hashes, bytes);
 }
 
 std::uint64_t hash_bytes(const void* data, std::size_t bytes) {

@@ -7,16 +7,40 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <type_traits>
 
+#include "octet/backend.hpp"
 #include "octet/matrix.hpp"
 
 namespace octet::harness {
 
 inline constexpr std::int64_t kHashChunk = 1 << 20;  // bytes
 
+namespace detail {
+
+/// A chunk is hashed in lanes: of its whole rows of 32 bytes, lane i takes the i-th word of each,
+/// and byte n of what is left over goes to lane n % kLanes.
+inline constexpr int kLanes = 4;
+inline constexpr std::int64_t kLaneRow = 8 * kLanes;
+constexpr std::uint64_t first_lane_value(int lane) { return static_cast<std::uint64_t>(lane) + 1; }
+
+/// An odd multiplier and a rotation are bijections, so a change of any one word changes its lane.
+constexpr std::uint64_t absorb(std::uint64_t lane, std::uint64_t value) {
+  lane = (lane ^ value) * 0x9fb21c651e98df25u;
+  return lane << 29 | lane >> 35;
+}
+
+std::uint64_t join_lanes(const std::uint64_t* lanes, std::int64_t bytes);
+std::uint64_t join_chunks(std::span<const std::uint64_t> hashes, std::int64_t bytes);
+
+}  // namespace detail
+
 /// Chunks of 1 MiB are hashed in parallel and their hashes combined in order.
 std::uint64_t hash_bytes(const void* data, std::size_t bytes);
+/// The same number, of bytes in device memory that are aligned to 8, computed there: a full-size
+/// result is hashed in milliseconds where copying it takes half a second.
+std::uint64_t hash_bytes(Cuda backend, const void* data, std::size_t bytes);
 
 /// The same over a stream of bytes that does not lie in one piece. chunk(begin, end, scratch)
 /// answers where bytes [begin, end) lie, which may be `scratch`, of kHashChunk bytes.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -14,6 +15,7 @@ namespace octet::harness {
 namespace {
 
 std::atomic<int> g_thread_count{0};
+constexpr std::int64_t kBytesOfTask = std::int64_t{4} << 20;
 
 }  // namespace
 
@@ -60,6 +62,33 @@ void parallel_for(std::int64_t count, std::int64_t grain,
     work();
   }
   if (error) std::rethrow_exception(error);
+}
+
+void set_bytes(void* data, unsigned char value, std::int64_t bytes) {
+  parallel_for(bytes, kBytesOfTask, [&](std::int64_t begin, std::int64_t end) {
+    std::memset(static_cast<unsigned char*>(data) + begin, value,
+                static_cast<std::size_t>(end - begin));
+  });
+}
+
+std::optional<std::int64_t> first_other_byte(const void* data, unsigned char value,
+                                             std::int64_t bytes) {
+  const auto* all = static_cast<const unsigned char*>(data);
+  std::atomic<std::int64_t> first{bytes};
+  parallel_for(bytes, kBytesOfTask, [&](std::int64_t begin, std::int64_t end) {
+    // Equal to its neighbours all along, and its first byte right.
+    const bool all_same =
+        all[begin] == value &&
+        std::memcmp(all + begin, all + begin + 1, static_cast<std::size_t>(end - begin - 1)) == 0;
+    if (all_same) return;
+    std::int64_t at = begin;
+    while (all[at] == value) ++at;
+    std::int64_t found = first.load();
+    while (at < found && !first.compare_exchange_weak(found, at)) {
+    }
+  });
+  if (first == bytes) return std::nullopt;
+  return first.load();
 }
 
 }  // namespace octet::harness

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 namespace octet::harness {
 
@@ -15,5 +16,13 @@ void set_thread_count(int count);
 /// particular order, on several threads. The first exception stops the rest and is rethrown.
 void parallel_for(std::int64_t count, std::int64_t grain,
                   const std::function<void(std::int64_t, std::int64_t)>& body);
+
+/// Sets the bytes in parallel. The first touch of fresh memory, page by page, takes one thread
+/// longer than the copy that it is meant for.
+void set_bytes(void* data, unsigned char value, std::int64_t bytes);
+
+/// Where the first byte lies that is not `value`; nothing where all are.
+std::optional<std::int64_t> first_other_byte(const void* data, unsigned char value,
+                                             std::int64_t bytes);
 
 }  // namespace octet::harness

@@ -19,6 +19,19 @@ struct ModelSize {
 };
 const std::vector<ModelSize>& model_sizes();
 
+/// How the matrices of a batch lie: one after another, side by side as the heads of an attention
+/// layer do, or one after another with a single b for all of them.
+enum class Batching : std::uint8_t { stacked, interleaved, shared_b };
+
+/// How the entries of a list lie in its matrix.
+enum class Entries : std::uint8_t {
+  none,
+  scattered,  // one element in a thousand of a model's matrix, one in thirty of a small one
+  columns,    // every element of about one column in 600, at least one
+  full_row,   // scattered, and every element of the middle row
+  overflow    // more than the list can hold
+};
+
 /// One case. `name` is the last part of the test's name and tells the case apart within its suite.
 struct Problem {
   std::string name;
@@ -35,6 +48,9 @@ struct Problem {
   float threshold = 0;           // of outliers
   bool outlier_columns = false;  // whole columns are set apart
   std::int64_t list_room = 0;    // entries that a list has room for beyond its own; may be negative
+  std::int64_t matrices = 1;     // of a batched product
+  Batching batching = Batching::stacked;
+  Entries entries = Entries::none;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights).
@@ -46,6 +62,18 @@ std::vector<Problem> hostile_matrices();
 std::vector<Problem> model_products(bool distinct_shapes);
 /// Products chosen to hurt.
 std::vector<Problem> hostile_products();
+
+/// Scores and contexts of attention at every model size, with heads 128 wide, a matrix for each
+/// head of each sequence.
+std::vector<Problem> attention_products();
+/// Batches chosen to hurt.
+std::vector<Problem> hostile_batches();
+
+/// m x n += (list of m x k) . (n x k)^T: the products of the forward pass, and ones chosen to hurt.
+std::vector<Problem> list_products();
+/// m x n += (k x m)^T . (list of k x n): the products of the weights' gradients, and ones chosen to
+/// hurt.
+std::vector<Problem> transposed_list_products();
 
 std::vector<Problem> concatenate(std::vector<Problem> a, const std::vector<Problem>& b);
 

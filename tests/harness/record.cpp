@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "harness/line_file.hpp"
 #include "harness/options.hpp"
@@ -52,6 +53,7 @@ Json to_json(const Problem& p) {
   j["rows"] = is_matrix ? Json(p.m) : Json(nullptr);
   j["cols"] = is_matrix ? Json(p.n) : Json(nullptr);
   j["ld_padding"] = p.ld_padding;
+  if (p.matrices != 1) j["matrices"] = p.matrices;
   return j;
 }
 
@@ -93,7 +95,14 @@ Json new_record(std::string_view backend, std::string_view op, DType dtype, cons
 }
 
 void set_device(Json& record, std::string_view backend, const DeviceInfo& info,
-                const DeviceState& state) {
+                const DeviceState& state, const std::optional<ProcessIds>& others) {
+  std::optional<std::set<unsigned>> busy;
+  if (others) busy.emplace(others->begin(), others->end());
+  if (const Json& before = record["device"];
+      before.is_object() && before.contains("busy") && before["busy"].is_array()) {
+    if (!busy) busy.emplace();
+    for (const Json& id : before["busy"]) busy->insert(id.get<unsigned>());
+  }
   Json d;
   d["name"] = info.name.empty() ? std::string(backend) : info.name;
   d["uuid"] = text_or_null(info.uuid);
@@ -107,6 +116,7 @@ void set_device(Json& record, std::string_view backend, const DeviceInfo& info,
   d["power_w"] = or_null(state.power_w);
   d["temperature_c"] = or_null(state.temperature_c);
   d["throttle"] = or_null(state.throttle);
+  d["busy"] = or_null(busy);
   record["device"] = d;
 }
 
@@ -160,6 +170,8 @@ Json to_json(const Timing& t) {
   j["clock_sm_mhz"] = t.clock_mhz.empty() ? Json(nullptr) : Json(summarize(t.clock_mhz).median);
   j["power_w"] = or_null(t.power_w);
   j["joules"] = or_null(t.joules);
+  j["drift"] = or_null(t.drift);
+  j["stationary"] = or_null(t.stationary);
   return j;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -50,13 +51,16 @@ void write(const Json& record);
 /// Throws the same error before anything is run.
 void require_writable_records();
 
+/// `others` are added to those that the record names already: busy is whoever was seen before the
+/// case or after its timed launches.
 void set_device(Json& record, std::string_view backend, const DeviceInfo& info,
-                const DeviceState& state);
+                const DeviceState& state, const std::optional<ProcessIds>& others);
 void set_build(Json& record, const BuildInfo& info);
 
 template <class B>
 void set_environment(Json& record, B backend) {
-  set_device(record, B::kName, device_info(backend), device_state(backend));
+  set_device(record, B::kName, device_info(backend), device_state(backend),
+             other_processes(backend));
   BuildInfo info = build_info();
   if constexpr (std::is_same_v<B, Cuda>) {
     info.cuda = cuda_version(backend);

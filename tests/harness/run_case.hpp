@@ -2,7 +2,8 @@
 //
 //   1. inputs filled, outputs poisoned, guards around everything
 //   2. run once, verify
-//   3. poisoned again, timed beside a copy of the same bytes and the operator's baseline
+//   3. poisoned again, timed beside a copy of the same bytes and the operator's baseline (problems
+//      that are no model's: launched as often, alone)
 //   4. verify what the timed launches left behind, guards included
 //
 // Step 4 catches what step 2 cannot: a kernel that writes only when it is first called, and one
@@ -29,8 +30,13 @@ namespace octet::harness {
 
 enum class Depth { check, check_and_time };
 
-/// How a case is timed unless options() says otherwise: a CPU call can take seconds, and problems
-/// that are no model's are timed for what the launches leave behind.
+/// Whether a case is launched repeatedly for what that leaves behind, and not for its time: a
+/// problem that is no model's, unless options() ask for so many samples.
+inline bool is_brief(const Problem& problem) {
+  return problem.size.empty() && !options().iterations;
+}
+
+/// How a case is timed unless options() says otherwise: a CPU call can take seconds.
 template <class B>
 TimingOptions timing_options(const Problem& problem, std::uint64_t seed) {
   TimingOptions o;
@@ -38,6 +44,7 @@ TimingOptions timing_options(const Problem& problem, std::uint64_t seed) {
     o.samples = 3;
     o.exact = true;
   }
+  if (is_brief(problem)) make_brief(o);
   if constexpr (std::is_same_v<B, Cpu>) {
     o.samples = 3;
     o.warm_up = 0;
@@ -54,6 +61,9 @@ TimingOptions timing_options(const Problem& problem, std::uint64_t seed) {
   o.seed = seed;
   return o;
 }
+
+/// Sets that take turns in a brief case: what a kernel keeps of one set must not reach another.
+inline constexpr int kBriefSets = 2;
 
 /// Sets of operands that `rotate` needs on CUDA so that none is found in cache; else 1.
 template <class B>
@@ -115,7 +125,9 @@ template <class D, class B, class Op>
 Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& r) {
   D& first = *sets.front();
   const TimingOptions how = timing_options<B>(first.problem, first.seed);
-  const int count = operand_sets(backend, first.ledger.bytes(), how.mode);
+  const bool brief = is_brief(first.problem);
+  const int rotating = operand_sets(backend, first.ledger.bytes(), how.mode);
+  const int count = brief ? std::min(rotating, kBriefSets) : rotating;
   while (static_cast<int>(sets.size()) < count) {
     sets.push_back(std::make_unique<D>(backend, first.problem, first.seed + sets.size()));
   }
@@ -129,13 +141,13 @@ Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& 
   std::optional<CopyContender<B>> copied;
   Baseline baseline;
   if constexpr (!std::is_same_v<B, Cpu>) {
-    if (cost.bytes >= 2) {
+    if (cost.bytes >= 2 && !brief) {
       const auto bytes = static_cast<std::int64_t>(cost.bytes);
       copied.emplace(backend, bytes, operand_sets(backend, bytes, how.mode));
       contenders.push_back(copied->contender());
     }
     if constexpr (requires { D::baseline(backend, first.problem, first.seed, count); }) {
-      baseline = D::baseline(backend, first.problem, first.seed, count);
+      if (!brief) baseline = D::baseline(backend, first.problem, first.seed, count);
       if (!baseline.name.empty()) contenders.push_back(baseline.contender);
     }
   }

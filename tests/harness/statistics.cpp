@@ -81,6 +81,17 @@ Summary summarize(std::span<const double> samples) {
   return s;
 }
 
+double drift(std::span<const double> samples) {
+  const std::size_t half = samples.size() / 2;
+  if (half == 0) {
+    sorted("drift", samples);
+    return 0;
+  }
+  const double first = quantile(sorted("drift", samples.first(half)), 0.5);
+  const double second = quantile(sorted("drift", samples.last(half)), 0.5);
+  return second / first - 1;
+}
+
 Interval median_interval(std::span<const double> samples, double confidence) {
   require_confidence("median_interval", confidence);
   return interval(sorted("median_interval", samples), confidence);

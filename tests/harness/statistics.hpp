@@ -20,6 +20,11 @@ struct Summary {
 };
 Summary summarize(std::span<const double> samples);
 
+/// How much longer the second half of the samples, in the order in which they were taken, took than
+/// the first: the ratio of their medians minus 1. Of an odd number the middle one is left out; one
+/// sample has no drift.
+double drift(std::span<const double> samples);
+
 /// [low, high] covers the true median with probability `confidence`, the coverage attained. It is
 /// under the coverage asked for only where the samples are too few for that; then it is [min, max].
 struct Interval {

@@ -35,6 +35,8 @@ inline std::string case_name(const testing::TestParamInfo<Case>& info) {
 template <class B>
 B make_backend() {
   if constexpr (std::is_same_v<B, Cuda>) {
+    // The stream is this process's first work on the device.
+    watch_processes(B{});
     static const CudaStream stream;
     return stream.backend();
   } else {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -94,6 +95,24 @@ std::vector<Timing> measure(Cpu, std::span<const Contender> contenders,
     timings[c].samples_us.push_back(elapsed_us(calls[timings[c].samples_us.size() % calls.size()]));
   });
   return timings;
+}
+
+void make_brief(TimingOptions& options) {
+  options.sample_us = kBurstUs / 10;
+  options.idle_ratio = 0;
+  options.most_calls = 32;
+}
+
+Timing until_stationary(const std::function<Timing()>& take_window) {
+  Timing window;
+  for (int taken = 0; taken < kSteadyWindows; ++taken) {
+    window = take_window();
+    window.drift = drift(window.samples_us);
+    window.stationary = std::abs(*window.drift) <= kSteadyDrift;
+    window.stop = *window.stationary ? Stop::precision : Stop::time_cap;
+    if (*window.stationary) break;
+  }
+  return window;
 }
 
 std::vector<Timing> measure_sequence(Cpu, std::span<const std::function<void()>> stages,

@@ -5,9 +5,9 @@
 // idles kIdleRatio times as long. A card near its power cap lowers its clock, and back-to-back
 // replays of a product would time what ran before them. The SM clock of each sample is measured on
 // the device.
-// CUDA, steady: the graph replayed without a pause, kSteadyWarmUpS before it is timed: the clock
-// and the power that a training loop sees, and the joules of a call. CPU: a steady clock around one
-// call.
+// CUDA, steady: the graph replayed without a pause, kSteadyWarmUpS before it is timed, and then in
+// windows of kSteadyS until one does not drift: the clock and the power that a training loop sees,
+// and the joules of a call. CPU: a steady clock around one call.
 //
 // Contenders are timed in rounds, in a new random order each, so that whatever drifts meets all of
 // them alike and samples of one round can be paired.
@@ -28,7 +28,9 @@ namespace octet::harness {
 inline constexpr double kBurstUs = 3000;
 inline constexpr double kIdleRatio = 2.5;
 inline constexpr double kSteadyWarmUpS = 1.2;
-inline constexpr double kSteadyS = 2.0;
+inline constexpr double kSteadyS = 2.0;       // of a window
+inline constexpr double kSteadyDrift = 0.01;  // of a stationary window, at the most
+inline constexpr int kSteadyWindows = 5;      // tried, at the most
 
 /// What a call finds in the last-level cache.
 enum class CacheMode {
@@ -62,7 +64,15 @@ struct TimingOptions {
   int warm_up = 3;
   CacheMode mode = CacheMode::rotate;
   std::uint64_t seed = 0;  // of the random order
+  // On CUDA. Without idle gaps the power state is not controlled, and named none.
+  double sample_us = kBurstUs;
+  double idle_ratio = kIdleRatio;
+  int most_calls = 400;  // in one sample
 };
+
+/// For launches whose effect matters and whose time does not: samples of a tenth, fewer calls in
+/// each, no idle gaps.
+void make_brief(TimingOptions& options);
 
 /// What was measured of one contender.
 struct Timing {
@@ -73,6 +83,8 @@ struct Timing {
   CacheMode mode = CacheMode::hot;
   Stop stop = Stop::iterations;
   std::optional<double> joules, power_w;  // of one call, and on average; steady alone
+  std::optional<double> drift;            // see drift(); steady alone
+  std::optional<bool> stationary;         // whether it was small enough; steady alone
   std::optional<bool> throttled;          // heat or a fault held the clock down
 
   Summary summary() const { return summarize(samples_us); }
@@ -80,6 +92,10 @@ struct Timing {
 
 std::vector<Timing> measure(Cpu, std::span<const Contender> contenders, const TimingOptions&);
 std::vector<Timing> measure(Cuda, std::span<const Contender> contenders, const TimingOptions&);
+
+/// Takes windows until the drift of one is at most kSteadyDrift, kSteadyWindows at the most, and
+/// says in drift, stationary and stop of the last one, which is returned, how that ended.
+Timing until_stationary(const std::function<Timing()>& take_window);
 
 /// One contender after the other in the steady state.
 std::vector<Timing> measure_steady(Cuda, std::span<const Contender> contenders);

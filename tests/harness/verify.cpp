@@ -14,6 +14,7 @@
 #include "harness/freivalds.hpp"
 #include "harness/parallel.hpp"
 #include "harness/projection.hpp"
+#include "reference/column_sum.hpp"
 #include "reference/dequantize.hpp"
 #include "reference/gemm.hpp"
 #include "reference/quantize.hpp"
@@ -118,6 +119,25 @@ Check compare_columns(std::string_view what, Matrix<const T> x, Matrix<const s8>
       zeros);
 }
 
+template <class T, class L>
+Check compare_dequantized(Matrix<const s32, L> acc, Vector<const float> row_scale,
+                          Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
+                          Zeros zeros) {
+  constexpr std::string_view kName = "verify_dequantize";
+  extent(kName, "out.rows", out.rows, acc.rows);
+  extent(kName, "out.cols", out.cols, acc.cols);
+  extent(kName, "row_scale.length", row_scale.length, acc.rows);
+  extent(kName, "col_scale.length", col_scale.length, acc.cols);
+  if (bias.length != 0) extent(kName, "bias.length", bias.length, acc.cols);
+  return compare_bits(
+      "out", out,
+      [&](std::int64_t i, std::int64_t j) {
+        const float b = bias.length == 0 ? 0.0f : static_cast<float>(bias(j));
+        return reference::dequantize<T>(acc(i, j), row_scale(i), col_scale(j), b);
+      },
+      zeros);
+}
+
 /// Half the distance between numbers of T at this magnitude.
 template <class T>
 double half_ulp(double magnitude) {
@@ -178,17 +198,27 @@ template <class T>
 Check verify_dequantize(Matrix<const s32> acc, Vector<const float> row_scale,
                         Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
                         Zeros zeros) {
-  constexpr std::string_view kName = "verify_dequantize";
-  extent(kName, "out.rows", out.rows, acc.rows);
-  extent(kName, "out.cols", out.cols, acc.cols);
-  extent(kName, "row_scale.length", row_scale.length, acc.rows);
-  extent(kName, "col_scale.length", col_scale.length, acc.cols);
-  if (bias.length != 0) extent(kName, "bias.length", bias.length, acc.cols);
+  return compare_dequantized(acc, row_scale, col_scale, bias, out, zeros);
+}
+
+template <class T>
+Check verify_dequantize(Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                        Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
+                        Zeros zeros) {
+  return compare_dequantized(acc, row_scale, col_scale, bias, out, zeros);
+}
+
+template <class T>
+Check verify_dequantize_rowwise(Matrix<const s8> q, Vector<const float> row_scale,
+                                Matrix<const T> out, Zeros zeros) {
+  constexpr std::string_view kName = "verify_dequantize_rowwise";
+  extent(kName, "out.rows", out.rows, q.rows);
+  extent(kName, "out.cols", out.cols, q.cols);
+  extent(kName, "row_scale.length", row_scale.length, q.rows);
   return compare_bits(
       "out", out,
       [&](std::int64_t i, std::int64_t j) {
-        const float b = bias.length == 0 ? 0.0f : static_cast<float>(bias(j));
-        return reference::dequantize<T>(acc(i, j), row_scale(i), col_scale(j), b);
+        return reference::dequantize_rowwise<T>(q(i, j), row_scale(i));
       },
       zeros);
 }
@@ -222,6 +252,13 @@ Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros) {
   return compare_bits(
       "y", y, [&](std::int64_t i, std::int64_t j) { return reference::flattened<T>(x, i, j); },
       zeros);
+}
+
+template <class T>
+Check verify_column_sum(Matrix<const T> x, Vector<const T> sum, Zeros zeros) {
+  extent("verify_column_sum", "sum.length", sum.length, x.cols);
+  return compare_bits(
+      "sum", sum, [&](std::int64_t j) { return T(reference::column_sum(x, j)); }, zeros);
 }
 
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,
@@ -361,6 +398,21 @@ template Check verify_transform(Matrix<const s32, Col32>, Matrix<const s32, ColM
 template Check verify_flatten(Batch<const f16>, Matrix<const f16>, Zeros);
 template Check verify_flatten(Batch<const bf16>, Matrix<const bf16>, Zeros);
 template Check verify_flatten(Batch<const f32>, Matrix<const f32>, Zeros);
+template Check verify_dequantize(Matrix<const s32, Col32>, Vector<const float>, Vector<const float>,
+                                 Vector<const f16>, Matrix<const f16>, Zeros);
+template Check verify_dequantize_rowwise(Matrix<const s8>, Vector<const float>, Matrix<const f16>,
+                                         Zeros);
+template Check verify_column_sum(Matrix<const f16>, Vector<const f16>, Zeros);
+template Check verify_dequantize(Matrix<const s32, Col32>, Vector<const float>, Vector<const float>,
+                                 Vector<const bf16>, Matrix<const bf16>, Zeros);
+template Check verify_dequantize_rowwise(Matrix<const s8>, Vector<const float>, Matrix<const bf16>,
+                                         Zeros);
+template Check verify_column_sum(Matrix<const bf16>, Vector<const bf16>, Zeros);
+template Check verify_dequantize(Matrix<const s32, Col32>, Vector<const float>, Vector<const float>,
+                                 Vector<const f32>, Matrix<const f32>, Zeros);
+template Check verify_dequantize_rowwise(Matrix<const s8>, Vector<const float>, Matrix<const f32>,
+                                         Zeros);
+template Check verify_column_sum(Matrix<const f32>, Vector<const f32>, Zeros);
 template Check verify_gemm(const Operand<f16>&, const Operand<f16>&, Matrix<const f16>,
                            std::uint64_t, Zeros);
 template Check verify_gemm(const Operand<bf16>&, const Operand<bf16>&, Matrix<const bf16>,

@@ -4,6 +4,10 @@
 // every element. An int8 product is checked by Freivalds at any size and element by element where
 // that costs at most 2^24 multiplications. A 16-bit product is sampled in every 128 x 128 tile
 // against f64, and projected as a whole.
+// Quantize, dequantize and column sums are compared bit for bit with tests/reference at every
+// element. An int8 product is checked by Freivalds at any size and element by element where that
+// costs at most 2^24 multiplications. A 16-bit product is sampled in every 128 x 128 tile against
+// f64, and projected as a whole.
 //
 // Zeros::allowed is for cases whose truth is mostly zero or NaN by intention.
 //
@@ -45,6 +49,17 @@ Check verify_transform(Matrix<const T, From> x, Matrix<const T, To> y,
 /// T is f16, bf16 or f32.
 template <class T>
 Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros = Zeros::mistrusted);
+template <class T>
+Check verify_dequantize(Matrix<const s32, Col32> acc, Vector<const float> row_scale,
+                        Vector<const float> col_scale, Vector<const T> bias, Matrix<const T> out,
+                        Zeros zeros = Zeros::mistrusted);
+template <class T>
+Check verify_dequantize_rowwise(Matrix<const s8> q, Vector<const float> row_scale,
+                                Matrix<const T> out, Zeros zeros = Zeros::mistrusted);
+
+/// T is f16, bf16 or f32.
+template <class T>
+Check verify_column_sum(Matrix<const T> x, Vector<const T> sum, Zeros zeros = Zeros::mistrusted);
 
 /// `seed` chooses r, so that no kernel can know it.
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,

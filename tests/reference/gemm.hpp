@@ -18,6 +18,15 @@ inline std::int64_t dot_s8(Matrix<const s8> a, Matrix<const s8> b, std::int64_t 
   return sum;
 }
 
+/// rint(alpha * float(acc)), saturated to s8; NaN gives 0.
+inline s8 rescale(s32 acc, float alpha) {
+  const float value = alpha * static_cast<float>(acc);
+  if (std::isnan(value)) return 0;
+  if (value >= 127) return 127;
+  if (value <= -128) return -128;
+  return static_cast<s8>(std::nearbyint(value));  // ties to even
+}
+
 /// Element (i, j) of an operand that lies in either direction.
 template <class T>
 double element(const Operand<T>& m, std::int64_t i, std::int64_t j) {

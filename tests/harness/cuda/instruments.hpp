@@ -18,6 +18,16 @@ struct ClockStamp {
 /// runs on SM 0.
 void queue_clock_stamp(CUstream_st* stream, ClockStamp* stamp, int multiprocessors);
 
+/// Queues the lanes of every chunk's hash (harness/hash.hpp): lane i of chunk c becomes
+/// lanes[kLanes * c + i]. `data` is device memory aligned to 8, `lanes` of kLanes for each chunk.
+void queue_hash_lanes(CUstream_st* stream, const void* data, std::int64_t bytes,
+                      std::uint64_t* lanes);
+
+/// Queues the search for the first byte that is not `value`: *first, which must hold the largest
+/// number before, becomes its index.
+void queue_find_other_byte(CUstream_st* stream, const void* data, unsigned char value,
+                           std::int64_t bytes, unsigned long long* first);
+
 /// Holds the stream for about `us` microseconds, so that what is queued behind it starts without
 /// launch gaps. Ends by itself.
 void queue_hold(CUstream_st* stream, double us);

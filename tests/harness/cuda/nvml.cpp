@@ -1,9 +1,12 @@
 #include "harness/cuda/nvml.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <array>
+#include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace octet::harness {
 namespace {
@@ -11,35 +14,13 @@ namespace {
 // NVML's C interface as its API reference gives it; every function returns 0 on success.
 using Device = void*;
 
-class Nvml {
- public:
-  Nvml() {
-    handle_ = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-    int (*init)() = nullptr;
-    if (!load(init, "nvmlInit_v2") || init() != 0) {
-      if (handle_ != nullptr) dlclose(handle_);
-      handle_ = nullptr;
-    }
-  }
-  Nvml(const Nvml&) = delete;
-  Nvml& operator=(const Nvml&) = delete;
-
-  template <class... Args>
-  bool call(const char* function, Args... args) const {
-    int (*f)(Args...) = nullptr;
-    return load(f, function) && f(args...) == 0;
-  }
-
- private:
-  template <class F>
-  bool load(F& function, const char* name) const {
-    if (handle_ == nullptr) return false;
-    function = reinterpret_cast<F>(dlsym(handle_, name));
-    return function != nullptr;
-  }
-
-  void* handle_ = nullptr;
+/// nvmlProcessInfo_t of nvmlDeviceGetComputeRunningProcesses, versions 2 and 3.
+struct ProcessInfo {
+  unsigned id;
+  unsigned long long used_memory_bytes;
+  unsigned gpu_instance, compute_instance;
 };
+static_assert(sizeof(ProcessInfo) == 24);
 
 // nvmlClocksEventReasons: the bits that say that something holds the clock down.
 constexpr std::array<std::pair<unsigned long long, const char*>, 7> kReasons = {
@@ -51,28 +32,54 @@ constexpr std::array<std::pair<unsigned long long, const char*>, 7> kReasons = {
      {0x40, "hw_thermal"},
      {0x80, "hw_power_brake"}}};
 
-DeviceState read(const std::string& uuid) {
-  static const Nvml nvml;
+}  // namespace
+
+template <class F>
+bool Nvml::load(F& function, const char* name) const {
+  if (handle_ == nullptr) return false;
+  function = reinterpret_cast<F>(dlsym(handle_, name));
+  return function != nullptr;
+}
+
+template <class... Args>
+bool Nvml::call(const char* function, Args... args) const {
+  int (*f)(Args...) = nullptr;
+  return load(f, function) && f(args...) == 0;
+}
+
+Nvml::Nvml(const char* library) noexcept : handle_(dlopen(library, RTLD_NOW | RTLD_LOCAL)) {
+  if (handle_ == nullptr || call("nvmlInit_v2")) return;
+  dlclose(handle_);
+  handle_ = nullptr;
+}
+
+Nvml::~Nvml() {
+  if (handle_ == nullptr) return;
+  call("nvmlShutdown");
+  dlclose(handle_);
+}
+
+DeviceState Nvml::read_state(const std::string& uuid) const {
   DeviceState state;
   Device device = nullptr;
-  if (!nvml.call("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device)) return state;
+  if (!call("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device)) return state;
   unsigned value = 0;
   constexpr int kSmClock = 1, kMemoryClock = 2, kGpuTemperature = 0;
-  if (nvml.call("nvmlDeviceGetClockInfo", device, kSmClock, &value)) {
+  if (call("nvmlDeviceGetClockInfo", device, kSmClock, &value)) {
     state.clock_sm_mhz = static_cast<int>(value);
   }
-  if (nvml.call("nvmlDeviceGetClockInfo", device, kMemoryClock, &value)) {
+  if (call("nvmlDeviceGetClockInfo", device, kMemoryClock, &value)) {
     state.clock_mem_mhz = static_cast<int>(value);
   }
-  if (nvml.call("nvmlDeviceGetTemperature", device, kGpuTemperature, &value)) {
+  if (call("nvmlDeviceGetTemperature", device, kGpuTemperature, &value)) {
     state.temperature_c = static_cast<int>(value);
   }
-  if (nvml.call("nvmlDeviceGetPowerUsage", device, &value)) state.power_w = 1e-3 * value;
+  if (call("nvmlDeviceGetPowerUsage", device, &value)) state.power_w = 1e-3 * value;
   unsigned long long wide = 0;
-  if (nvml.call("nvmlDeviceGetTotalEnergyConsumption", device, &wide)) {
+  if (call("nvmlDeviceGetTotalEnergyConsumption", device, &wide)) {
     state.energy_j = 1e-3 * static_cast<double>(wide);
   }
-  if (nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", device, &wide)) {
+  if (call("nvmlDeviceGetCurrentClocksThrottleReasons", device, &wide)) {
     state.throttle.emplace();
     for (const auto& [bit, reason] : kReasons) {
       if ((wide & bit) != 0) state.throttle->push_back(reason);
@@ -81,19 +88,64 @@ DeviceState read(const std::string& uuid) {
   return state;
 }
 
-}  // namespace
+ProcessIds Nvml::read_processes(const std::string& uuid) const {
+  Device device = nullptr;
+  if (!call("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device)) {
+    throw std::runtime_error("no such device");
+  }
+  // More than fit is an error of NVML's: as good as unknown, and not met.
+  std::vector<ProcessInfo> infos(1024);
+  auto count = static_cast<unsigned>(infos.size());
+  if (!call("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, infos.data())) {
+    count = static_cast<unsigned>(infos.size());
+    if (!call("nvmlDeviceGetComputeRunningProcesses_v2", device, &count, infos.data())) {
+      throw std::runtime_error("NVML lists no processes");
+    }
+  }
+  ProcessIds ids;
+  for (unsigned i = 0; i < count; ++i) ids.push_back(infos[i].id);
+  return ids;
+}
 
-DeviceState nvml_state(const std::string& uuid) noexcept {
+DeviceState Nvml::state(const std::string& uuid) const noexcept {
   try {
-    return read(uuid);
+    return read_state(uuid);
   } catch (...) {
     return {};
   }
 }
 
-DeviceState device_state(Cuda backend) {
-  static const std::string uuid = device_info(backend).uuid;
-  return nvml_state(uuid);
+std::optional<ProcessIds> Nvml::compute_processes(const std::string& uuid) const noexcept {
+  try {
+    return read_processes(uuid);
+  } catch (...) {
+    return std::nullopt;
+  }
 }
+
+namespace {
+
+const Nvml& nvml() {
+  static const Nvml loaded;
+  return loaded;
+}
+
+const std::string& uuid_of(Cuda backend) {
+  static const std::string uuid = device_info(backend).uuid;
+  return uuid;
+}
+
+ProcessWatch& watch(Cuda backend) {
+  static ProcessWatch watch([uuid = uuid_of(backend)] { return nvml().compute_processes(uuid); },
+                            static_cast<unsigned>(getpid()));
+  return watch;
+}
+
+}  // namespace
+
+DeviceState device_state(Cuda backend) { return nvml().state(uuid_of(backend)); }
+
+std::optional<ProcessIds> other_processes(Cuda backend) { return watch(backend).others(); }
+void watch_processes(Cuda backend) { watch(backend); }
 
 }  // namespace octet::harness

@@ -19,8 +19,6 @@
 namespace octet::harness {
 namespace {
 
-/// Launches of one contender in one graph, at the most.
-constexpr int kMaxCalls = 400;
 /// Queueing a graph, or a stage and its event, takes the host a few microseconds; held for longer,
 /// the device never waits for the host.
 constexpr double kHoldUs = 25;
@@ -52,7 +50,9 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-void idle(double us) { std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(us)); }
+void idle(double us) {
+  if (us > 0) std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(us));
+}
 
 Graph<Cuda> repeat(Cuda backend, const Contender& contender, int calls) {
   return Graph<Cuda>(backend, [&] {
@@ -107,16 +107,17 @@ struct Repeated {
   int calls;
 };
 
-/// As many calls as fit in a burst, whole turns over the sets of operands; one call in cold mode.
-Repeated fit_to_burst(Cuda backend, Sampler& sampler, const Contender& contender, CacheMode mode) {
-  if (mode == CacheMode::cold) return {repeat(backend, contender, 1), 1};
+/// As many calls as fit in a sample, whole turns over the sets of operands; one call in cold mode.
+Repeated fit_to_sample(Cuda backend, Sampler& sampler, const Contender& contender,
+                       const TimingOptions& how) {
+  if (how.mode == CacheMode::cold) return {repeat(backend, contender, 1), 1};
   const auto sets = static_cast<int>(contender.calls.size());
   // Two probes: the first loads the kernels. Every set of operands takes part.
   const Graph<Cuda> probe = repeat(backend, contender, sets);
   sampler.take(probe);
   const double one_us = sampler.take(probe).us / sets;
-  const int most = std::max(sets, kMaxCalls / sets * sets);
-  const int fitting = static_cast<int>(std::min(kBurstUs / std::max(one_us, 0.1), 1e6));
+  const int most = std::max(sets, how.most_calls / sets * sets);
+  const int fitting = static_cast<int>(std::min(how.sample_us / std::max(one_us, 0.1), 1e6));
   const int calls = std::clamp(fitting / sets * sets, sets, most);
   return {repeat(backend, contender, calls), calls};
 }
@@ -138,16 +139,16 @@ std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
   Sampler sampler(backend, options.mode);
   std::vector<Repeated> graphs;
   for (const Contender& c : contenders) {
-    graphs.push_back(fit_to_burst(backend, sampler, c, options.mode));
+    graphs.push_back(fit_to_sample(backend, sampler, c, options));
     for (int i = 0; i < options.warm_up; ++i)
-      idle(kIdleRatio * sampler.take(graphs.back().graph).us);
+      idle(options.idle_ratio * sampler.take(graphs.back().graph).us);
   }
   std::vector<Timing> timings(contenders.size());
   sample_in_rounds(timings, options, [&](std::size_t c) {
     const Sampler::Sample sample = sampler.take(graphs[c].graph);
     timings[c].samples_us.push_back(sample.us / graphs[c].calls);
     timings[c].clock_mhz.push_back(sample.clock_mhz);
-    idle(kIdleRatio * sample.us);
+    idle(options.idle_ratio * sample.us);
   });
   // The reasons in force under load: asked while replays run, not after the last idle gap.
   for (int i = 0; i < kReplaysAhead; ++i) graphs.back().graph.launch();
@@ -155,7 +156,7 @@ std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
   synchronize(backend);
   for (std::size_t c = 0; c < timings.size(); ++c) {
     timings[c].calls_in_sample = graphs[c].calls;
-    timings[c].state = PowerState::burst;
+    timings[c].state = options.idle_ratio > 0 ? PowerState::burst : PowerState::none;
     timings[c].throttled = held_down;
   }
   return timings;
@@ -170,12 +171,7 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
   Sampler sampler(backend, CacheMode::rotate);
   std::vector<Timing> timings;
   for (const Contender& c : contenders) {
-    const Repeated repeated = fit_to_burst(backend, sampler, c, CacheMode::rotate);
-    Timing t;
-    t.state = PowerState::steady;
-    t.mode = CacheMode::rotate;
-    t.stop = Stop::time_cap;
-    t.calls_in_sample = repeated.calls;
+    const Repeated repeated = fit_to_sample(backend, sampler, c, TimingOptions{});
     std::vector<Event> events(kReplaysAhead + 2);
     std::size_t queued = 0;
     const auto event = [&](std::size_t replay) -> Event& { return events[replay % events.size()]; };
@@ -183,28 +179,36 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
       repeated.graph.launch();
       event(queued++).record(backend);
     };
-    const auto replay_for = [&](double seconds, bool timed) {
+    const auto replay_for = [&](double seconds, Timing& t) {
       const auto begin = Clock::now();
       while (seconds_since(begin) < seconds) {
         queue();
         const std::size_t done = queued - 1 - kReplaysAhead;
         event(done).wait();
-        if (timed) t.samples_us.push_back(event(done).us_since(event(done - 1)) / repeated.calls);
+        t.samples_us.push_back(event(done).us_since(event(done - 1)) / repeated.calls);
       }
     };
     for (int i = 0; i < kReplaysAhead + 1; ++i) queue();
-    replay_for(kSteadyWarmUpS, false);
-    const std::optional<double> energy_before = device_state(backend).energy_j;
-    const auto begin = Clock::now();
-    replay_for(kSteadyS, true);
-    const double seconds = seconds_since(begin);
-    const std::optional<double> energy_after = device_state(backend).energy_j;
+    Timing warm_up;
+    replay_for(kSteadyWarmUpS, warm_up);
+    Timing t = until_stationary([&] {
+      Timing window;
+      window.state = PowerState::steady;
+      window.mode = CacheMode::rotate;
+      window.calls_in_sample = repeated.calls;
+      const std::optional<double> energy_before = device_state(backend).energy_j;
+      const auto begin = Clock::now();
+      replay_for(kSteadyS, window);
+      const double seconds = seconds_since(begin);
+      const std::optional<double> energy_after = device_state(backend).energy_j;
+      if (energy_before && energy_after) {
+        const double joules = *energy_after - *energy_before;
+        window.power_w = joules / seconds;
+        window.joules = joules / static_cast<double>(window.samples_us.size()) / repeated.calls;
+      }
+      return window;
+    });
     t.throttled = throttled(backend);
-    if (energy_before && energy_after) {
-      const double joules = *energy_after - *energy_before;
-      t.power_w = joules / seconds;
-      t.joules = joules / static_cast<double>(t.samples_us.size()) / repeated.calls;
-    }
     synchronize(backend);
     t.clock_mhz.push_back(sampler.take(repeated.graph).clock_mhz);
     timings.push_back(std::move(t));
@@ -226,9 +230,9 @@ std::vector<Timing> measure_sequence(Cuda backend, std::span<const std::function
     events.back().wait();
     for (std::size_t i = 0; run >= 0 && i < stages.size(); ++i) {
       timings[i].samples_us.push_back(events[i + 1].us_since(events[i]));
-      timings[i].state = PowerState::burst;
+      timings[i].state = options.idle_ratio > 0 ? PowerState::burst : PowerState::none;
     }
-    idle(kIdleRatio * events.back().us_since(events.front()));
+    idle(options.idle_ratio * events.back().us_since(events.front()));
   }
   return timings;
 }

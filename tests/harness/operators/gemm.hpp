@@ -1,5 +1,7 @@
-// gemm_s8, gemm (f16, bf16) and scaled_gemm. int32 results are exact: Freivalds' check at any size,
-// every element of small ones. 16-bit results hold a derived bound against f64 samples.
+// gemm_s8, gemm (f16, bf16, with and without a bias) and scaled_gemm, row-major and one at a time;
+// batches, tiled orders and s8 results have files of their own. int32 results are exact: Freivalds'
+// check at any size, every element of small ones. 16-bit results hold a derived bound against f64
+// samples.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +13,8 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "harness/description.hpp"
@@ -56,17 +60,21 @@ class Planned {
   std::tuple<std::optional<Plan<Cpu>>, std::optional<Plan<Cuda>>> plans_;
 };
 
+/// Any of gemm_s8's overloads.
 struct PlannedGemmS8 : Planned<GemmPlan> {
-  template <class B>
-  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Matrix<s32> d) {
-    gemm_s8(backend, planned(backend, [&](auto& w) { return plan_gemm_s8(w, a, b, d); }), a, b, d);
+  template <class B, class... Args>
+  void operator()(B backend, Args... args) {
+    gemm_s8(backend, planned(backend, [&](auto& w) { return plan_gemm_s8(w, args...); }), args...);
   }
 };
 
+/// D is a matrix or a batch.
 struct PlannedGemm : Planned<GemmPlan> {
-  template <class B, class T>
-  void operator()(B backend, Operand<T> a, Operand<T> b, Matrix<T> d) {
-    gemm<T>(backend, planned(backend, [&](auto& w) { return plan_gemm<T>(w, a, b, d); }), a, b, d);
+  template <class B, class T, class D>
+  void operator()(B backend, Operand<T> a, Operand<T> b, D d, Vector<const T> bias = {}) {
+    const auto& plan =
+        planned(backend, [&](auto& w) { return plan_gemm<T>(w, a, b, Batch<T>(d), bias); });
+    gemm<T>(backend, plan, a, b, Batch<T>(d), bias);
   }
 };
 
@@ -83,15 +91,26 @@ struct PlannedScaledGemm : Planned<ScaledGemmPlan> {
 inline Cost product_cost(const Problem& p, std::size_t operand_bytes, std::size_t result_bytes) {
   const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
              k = static_cast<double>(p.k);
-  return {(m * k + n * k) * static_cast<double>(operand_bytes) +
-              m * n * static_cast<double>(result_bytes),
-          2 * m * n * k};
+  const auto matrices = static_cast<double>(p.matrices);
+  return {matrices * ((m * k + n * k) * static_cast<double>(operand_bytes) +
+                      m * n * static_cast<double>(result_bytes)),
+          matrices * 2 * m * n * k};
+}
+
+/// A batch out of a tensor that holds its matrices as the problem says.
+template <class T>
+Batch<T> batch_of(Matrix<T> tensor, const Problem& p, std::int64_t rows, std::int64_t cols,
+                  bool shared = false) {
+  const std::int64_t ld = tensor.layout.ld;
+  std::int64_t stride = p.batching == Batching::interleaved ? cols : rows * ld;
+  if (shared) stride = 0;
+  return {{tensor.data, rows, cols, RowMajor{ld}}, p.matrices, stride};
 }
 
 /// The f16 product of the same shape, its operands K-contiguous: what an int8 product replaces.
 template <class B>
 Baseline f16_product(B backend, const Problem& p, std::uint64_t seed, int sets) {
-  if (!p.product) return {};
+  if (p.size.empty()) return {};
   struct Operands {
     std::vector<std::unique_ptr<Tensor<B, f16>>> tensors;
     PlannedGemm product;
@@ -105,12 +124,16 @@ Baseline f16_product(B backend, const Problem& p, std::uint64_t seed, int sets) 
   };
   Baseline baseline{"gemm_f16", "", {}, keeps};
   for (int i = 0; i < sets; ++i) {
-    auto *a = tensor(p.m, p.k), *b = tensor(p.n, p.k), *d = tensor(p.m, p.n);
+    auto* a = tensor(p.matrices * p.m, p.k);
+    auto* b = tensor(p.matrices * p.n, p.k);
+    auto* d = tensor(p.matrices * p.m, p.n);
     const auto set = static_cast<std::uint64_t>(2 * i);
     a->fill([&](Matrix<f16> m) { fill(m, Distribution::gaussian, 1.0f, seed + set); });
     b->fill([&](Matrix<f16> m) { fill(m, Distribution::gaussian, 0.01f, seed + set + 1); });
-    baseline.contender.calls.push_back([backend, a, b, d, operands = keeps.get()] {
-      operands->product(backend, Operand<f16>(a->view()), Operand<f16>(b->view()), d->view());
+    baseline.contender.calls.push_back([backend, a, b, d, p, operands = keeps.get()] {
+      operands->product(backend, Operand<f16>(batch_of(a->view(), p, p.m, p.k)),
+                        Operand<f16>(batch_of(b->view(), p, p.n, p.k)),
+                        batch_of(d->view(), p, p.m, p.n));
     });
   }
   baseline.contender.calls.front()();  // plans
@@ -216,6 +239,73 @@ struct Gemm : Description<B> {
 
   bool a_transposed, b_transposed;
   Tensor<B, T> a, b, d;
+};
+
+/// a with one more column, of ones, or b with the bias: their product is the one with the bias.
+template <class T>
+struct Extended {
+  std::vector<T> storage;
+  Operand<T> operand;
+
+  template <class Last>
+  Extended(const Operand<T>& o, const Last& last)
+      : storage(static_cast<std::size_t>(o.rows * (o.cols + 1))) {
+    const Matrix<T> m(storage.data(), o.rows, o.cols + 1);
+    parallel_for(o.rows, 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t k = 0; k < o.cols; ++k) {
+          m(i, k) = o.data[o.transposed ? k * o.ld + i : i * o.ld + k];
+        }
+        m(i, o.cols) = last(i);
+      }
+    });
+    operand = m;
+  }
+};
+
+template <class T>
+Check verify_gemm_with_bias(const Operand<T>& a, const Operand<T>& b, Vector<const T> bias,
+                            Matrix<const T> out, std::uint64_t seed) {
+  const Extended<T> ones(a, [](std::int64_t) { return T(1.0f); });
+  const Extended<T> biases(b, [&](std::int64_t j) { return bias(j); });
+  return verify_gemm<T>(ones.operand, biases.operand, out, seed);
+}
+
+template <class B, class T>
+struct GemmBias : Gemm<B, T> {
+  static std::vector<Problem> problems() {
+    std::vector<Problem> problems;
+    for (Problem p : Gemm<B, T>::problems()) {
+      // Every model's forward products; the CPU's time is for one of them.
+      if (p.product && pass_of(*p.product) != Pass::fprop) continue;
+      if (std::is_same_v<B, Cpu> && p.product && p.name != "4k_fc2_fprop") continue;
+      p.bias = true;
+      p.name += "_bias";
+      problems.push_back(std::move(p));
+    }
+    return problems;
+  }
+
+  GemmBias(B backend, const Problem& p, std::uint64_t seed)
+      : Gemm<B, T>(backend, p, seed), bias(backend, this->ledger, "bias", Role::input, 1, p.n) {
+    bias.fill([&](Matrix<T> host) { fill(host, Distribution::gaussian, 1.0f, seed + 3); });
+  }
+
+  template <std::invocable<B, Operand<T>, Operand<T>, Matrix<T>, Vector<const T>> Op>
+  void run(Op& op) {
+    op(this->backend, this->operand(Matrix<const T>(this->a.view()), this->a_transposed),
+       this->operand(Matrix<const T>(this->b.view()), this->b_transposed), this->d.view(),
+       Vector<const T>(bias.vector()));
+  }
+
+  Check verify() {
+    const auto a = this->a.host(), b = this->b.host(), d = this->d.host(), bias = this->bias.host();
+    return verify_gemm_with_bias<T>(this->operand(a.view, this->a_transposed),
+                                    this->operand(b.view, this->b_transposed),
+                                    {bias.view.data, bias.view.cols}, d.view, this->seed);
+  }
+
+  Tensor<B, T> bias;
 };
 
 /// Judged against accumulators of its own that have passed Freivalds' check.

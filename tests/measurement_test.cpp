@@ -1,0 +1,251 @@
+// What measuring rests on: who else uses the device, when a steady state is one, how small problems
+// are timed, and that memory is inspected where it lies as it would be on the host.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "harness/inspect.hpp"
+#include "harness/process_watch.hpp"
+#include "harness/record.hpp"
+#include "harness/run_case.hpp"
+#include "harness/statistics.hpp"
+#include "harness/test_run.hpp"
+#include "harness/timer.hpp"
+
+namespace octet::harness {
+namespace {
+
+// ---- other processes ----
+
+/// A device's list of processes, set by hand.
+struct FakeDevice {
+  std::optional<ProcessIds> listed = ProcessIds{};
+  ProcessWatch watch(unsigned own_id) {
+    return ProcessWatch([this] { return listed; }, own_id);
+  }
+};
+
+TEST(ProcessWatch, NamesTheOthersAndNotThisProcess) {
+  FakeDevice device;
+  ProcessWatch watch = device.watch(17);
+  device.listed = {17};
+  EXPECT_EQ(watch.others(), ProcessIds{});
+  device.listed = {99, 17, 42};
+  EXPECT_EQ(watch.others(), (ProcessIds{42, 99}));
+  device.listed = {17};
+  EXPECT_EQ(watch.others(), ProcessIds{});
+}
+
+TEST(ProcessWatch, NamesWhoWasThereBefore) {
+  FakeDevice device;
+  device.listed = {42};
+  ProcessWatch watch = device.watch(17);
+  device.listed = {42, 17};
+  EXPECT_EQ(watch.others(), ProcessIds{42});
+}
+
+TEST(ProcessWatch, KnowsItselfByAnotherNumber) {
+  // As in a container: getpid() says 3, the device's list 70017.
+  FakeDevice device;
+  device.listed = {42};
+  ProcessWatch watch = device.watch(3);
+  device.listed = {42, 70017};
+  EXPECT_EQ(watch.others(), ProcessIds{42});
+  device.listed = {42, 70017, 70018};
+  EXPECT_EQ(watch.others(), (ProcessIds{42, 70018}));
+}
+
+TEST(ProcessWatch, TakesNobodyElseForItself) {
+  // Lists that never name this process: who comes later is another.
+  FakeDevice device;
+  ProcessWatch watch = device.watch(3);
+  EXPECT_EQ(watch.others(), ProcessIds{});
+  device.listed = {70018};
+  EXPECT_EQ(watch.others(), ProcessIds{70018});
+  // Two at once, one of which may be this process: busy in any case.
+  FakeDevice crowded;
+  ProcessWatch unsure = crowded.watch(3);
+  crowded.listed = {70018, 70017};
+  EXPECT_EQ(unsure.others(), (ProcessIds{70017, 70018}));
+}
+
+TEST(ProcessWatch, SaysNothingWhereNothingTells) {
+  FakeDevice device;
+  device.listed = std::nullopt;
+  ProcessWatch watch = device.watch(17);
+  EXPECT_EQ(watch.others(), std::nullopt);
+  device.listed = {17, 42};
+  EXPECT_EQ(watch.others(), ProcessIds{42});
+}
+
+TEST(Record, NamesProcessesSeenBeforeOrAfter) {
+  Json r = {{"device", nullptr}};
+  const auto set = [&](const std::optional<ProcessIds>& others) {
+    set_device(r, "cuda", {}, {}, others);
+    return r["device"]["busy"];
+  };
+  EXPECT_EQ(set(std::nullopt), nullptr);
+  EXPECT_EQ(set(ProcessIds{}), Json::array());
+  EXPECT_EQ(set(ProcessIds{42}), Json({42}));
+  EXPECT_EQ(set(ProcessIds{7}), Json({7, 42}));
+  EXPECT_EQ(set(ProcessIds{}), Json({7, 42}));
+  EXPECT_EQ(set(std::nullopt), Json({7, 42}));
+}
+
+// ---- the steady state ----
+
+TEST(Statistics, DriftByHand) {
+  EXPECT_EQ(drift(std::vector{100.0}), 0);
+  EXPECT_NEAR(drift(std::vector{100.0, 110.0}), 0.1, 1e-12);
+  EXPECT_EQ(drift(std::vector{110.0, 5.0, 99.0}), 99.0 / 110 - 1);
+  EXPECT_EQ(drift(std::vector{1.0, 2.0, 9.0, 2.0, 4.0, 1.0}), 0);
+  // Order matters, outliers do not.
+  EXPECT_NEAR(drift(std::vector{100.0, 100.0, 900.0, 102.0, 102.0, 102.0}), 0.02, 1e-12);
+  EXPECT_THROW(drift({}), std::invalid_argument);
+}
+
+/// A window that gets slower by `change` halfway.
+Timing window(double change) {
+  Timing t;
+  for (int i = 0; i < 20; ++i) t.samples_us.push_back(i < 10 ? 100 : 100 * (1 + change));
+  return t;
+}
+
+TEST(SteadyState, EndsWithTheFirstWindowThatDoesNotDrift) {
+  const std::vector<double> changes = {-0.08, 0.03, 0.011, 0.009, 0};
+  int taken = 0;
+  const Timing t =
+      until_stationary([&] { return window(changes.at(static_cast<std::size_t>(taken++))); });
+  EXPECT_EQ(taken, 4);
+  EXPECT_NEAR(t.drift.value(), 0.009, 1e-12);
+  EXPECT_TRUE(t.stationary.value());
+  EXPECT_EQ(t.stop, Stop::precision);
+  EXPECT_EQ(to_json(t)["stationary"], true);
+  EXPECT_NEAR(to_json(t)["drift"].get<double>(), 0.009, 1e-12);
+}
+
+TEST(SteadyState, GivesUpAndSaysSo) {
+  int taken = 0;
+  const Timing t = until_stationary([&] {
+    ++taken;
+    return window(0.05);
+  });
+  EXPECT_EQ(taken, kSteadyWindows);
+  EXPECT_NEAR(t.drift.value(), 0.05, 1e-12);
+  EXPECT_FALSE(t.stationary.value());
+  EXPECT_EQ(t.stop, Stop::time_cap);
+}
+
+TEST(SteadyState, IsNothingThatOtherTimesSpeakOf) {
+  const Json json = to_json(window(0.05));
+  EXPECT_EQ(json["drift"], nullptr);
+  EXPECT_EQ(json["stationary"], nullptr);
+}
+
+// ---- small problems ----
+
+TEST(TimingOptions, ProblemsThatAreNoModelsAreBrief) {
+  if (options().iterations) GTEST_SKIP() << "OCTET_ITERATIONS asks for figures";
+  Problem model, small;
+  model.size = "4k";
+  const TimingOptions of_small = timing_options<Cuda>(small, 1);
+  const TimingOptions of_model = timing_options<Cuda>(model, 1);
+  EXPECT_TRUE(is_brief(small));
+  EXPECT_FALSE(is_brief(model));
+  EXPECT_EQ(of_small.idle_ratio, 0);
+  EXPECT_EQ(of_model.idle_ratio, kIdleRatio);
+  EXPECT_EQ(of_model.sample_us, kBurstUs);
+  EXPECT_TRUE(of_small.exact);
+  // All samples of the three contenders of a case, gaps included, within a tenth of a second: a
+  // minute for six hundred cases.
+  const double sample_us = of_small.sample_us * (1 + of_small.idle_ratio);
+  EXPECT_LE((of_small.samples + of_small.warm_up) * sample_us * 3, 0.1e6);
+  // Enough launches back to back to show a race: of each set, of which there are few.
+  EXPECT_GE(of_small.most_calls / kBriefSets, 16);
+}
+
+// ---- memory where it lies ----
+
+/// Calls f(backend) for each backend where a device answers.
+template <class F>
+void for_each_available(F&& f) {
+  for_each_backend([&]<class B>(B) {
+    if (available(B{})) {
+      f(make_backend<B>());
+    } else {
+      EXPECT_FALSE(options().requires_backend(B::kName)) << "no " << B::kName << " device answers";
+    }
+  });
+}
+
+TEST(Inspect, HashesAreTheHosts) {
+  for_each_available([]<class B>(B backend) {
+    for (const std::int64_t bytes :
+         {std::int64_t{0}, std::int64_t{1}, std::int64_t{7}, std::int64_t{31}, std::int64_t{32},
+          std::int64_t{33}, std::int64_t{255}, std::int64_t{263}, std::int64_t{4099},
+          kHashChunk - 1, kHashChunk, kHashChunk + 1, 3 * kHashChunk + 32 * 9 + 5}) {
+      std::vector<unsigned char> host(static_cast<std::size_t>(bytes));
+      for (std::size_t i = 0; i < host.size(); ++i) {
+        host[i] = static_cast<unsigned char>(word(3, i));
+      }
+      const Buffer<B, unsigned char> device(backend, bytes);
+      copy_from_host(backend, device.data(), host.data(), host.size());
+      const Matrix<const unsigned char> m(device.data(), 1, bytes);
+      EXPECT_EQ(hash_in_place(backend, m), hash_bytes(host.data(), host.size()))
+          << B::kName << ", " << bytes << " bytes";
+    }
+    // Rows with gaps, and bytes that are not aligned, come to the host.
+    std::vector<f16> host(40 * 23);
+    for (std::size_t i = 0; i < host.size(); ++i) {
+      host[i].bits = static_cast<std::uint16_t>(word(4, i));
+    }
+    const Buffer<B, f16> device(backend, 40 * 23);
+    copy_from_host(backend, device.data(), host.data(), host.size() * sizeof(f16));
+    for (const std::int64_t offset : {0, 1, 3}) {
+      for (const std::int64_t cols : {17, 23}) {
+        const Matrix<const f16> there(device.data() + offset, 39, cols, RowMajor{23});
+        const Matrix<const f16> here(host.data() + offset, 39, cols, RowMajor{23});
+        EXPECT_EQ(hash_in_place(backend, there), hash(here)) << B::kName << ' ' << offset;
+      }
+    }
+  });
+}
+
+TEST(Inspect, FindsTheFirstOtherByte) {
+  for_each_available([]<class B>(B backend) {
+    constexpr std::int64_t kBytes = (std::int64_t{9} << 20) + 11;
+    const Buffer<B, unsigned char> memory(backend, kBytes);
+    fill(backend, memory.data(), 0xff, kBytes);
+    const auto find = [&](std::int64_t begin, std::int64_t end) {
+      return first_other_byte(backend, memory.data() + begin, 0xff, end - begin);
+    };
+    EXPECT_EQ(find(0, 0), std::nullopt);
+    EXPECT_EQ(find(0, kBytes), std::nullopt) << B::kName;
+    for (const std::int64_t at :
+         {std::int64_t{0}, std::int64_t{1}, std::int64_t{8}, std::int64_t{4096}, kBytes / 2,
+          (std::int64_t{4} << 20) - 1, std::int64_t{4} << 20, kBytes - 4, kBytes - 1}) {
+      fill(backend, memory.data() + at, 0x7f, 1);
+      EXPECT_EQ(find(0, kBytes), at) << B::kName;
+      fill(backend, memory.data() + kBytes - 1, 0x7f, 1);
+      EXPECT_EQ(find(0, kBytes), at) << B::kName;
+      fill(backend, memory.data() + kBytes - 1, 0xff, 1);
+      if (at == kBytes - 1) fill(backend, memory.data() + at, 0x7f, 1);
+      // What lies outside is not looked at, wherever the range begins and ends within a word.
+      EXPECT_EQ(find(at + 1, kBytes), std::nullopt) << B::kName << " after " << at;
+      EXPECT_EQ(find(0, at), std::nullopt) << B::kName << " before " << at;
+      EXPECT_EQ(find(at, at + 1), 0) << B::kName << " at " << at;
+      if (at >= 3) {
+        EXPECT_EQ(find(at - 3, kBytes), 3) << B::kName;
+      }
+      fill(backend, memory.data() + at, 0xff, 1);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace octet::harness
