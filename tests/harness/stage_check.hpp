@@ -139,6 +139,7 @@ class StageCheck {
         stage.work);
   }
   bool adds() const { return kept_.has_value(); }
+  void forget() { kept_.reset(); }
   void restore() const { copy(backend_, kept_from_.data, kept_->data(), bytes(kept_from_)); }
 
   Check operator()(const Stage<B, T>& stage) const {

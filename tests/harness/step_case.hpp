@@ -229,6 +229,7 @@ class StepCase {
       keep_plan(stage);
       check = merge({check, damage_beyond(step, stage), verify_(stage)});
     }
+    verify_.forget();
     if constexpr (kOnCpu) cpu_timings_.push_back(std::move(timings));
     return check;
   }
