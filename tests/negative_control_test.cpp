@@ -463,7 +463,7 @@ struct WeightScalesShifted {
 };
 
 /// The leading dimension is ignored.
-struct IgnoredStride {
+struct IgnoredOperandStride {
   template <class B>
   void operator()(B backend, Matrix<const f16> x, CooList<f16> by_column, Matrix<f16> out) {
     x.layout.ld = x.cols;
@@ -583,9 +583,9 @@ TEST(NegativeControl, ShiftedWeightScalesAreReported) {
   expect_verdict<SpmmCooS8, f16, WeightScalesShifted>(small_list_product(Entries::scattered),
                                                       Depth::check, "FAILED", "elements differ");
 }
-TEST(NegativeControl, IgnoredStrideIsReported) {
-  expect_verdict<SpmmCooTransposed, f16, IgnoredStride>(small_list_product(Entries::scattered),
-                                                        Depth::check, "FAILED", "elements differ");
+TEST(NegativeControl, IgnoredOperandStrideIsReported) {
+  expect_verdict<SpmmCooTransposed, f16, IgnoredOperandStride>(
+      small_list_product(Entries::scattered), Depth::check, "FAILED", "elements differ");
 }
 
 /// What timed launches leave behind on a device, which nobody counts: every element has to be the
