@@ -464,7 +464,7 @@ struct WeightScalesShifted {
 };
 
 /// The leading dimension is ignored.
-struct IgnoredLeadingDimension {
+struct IgnoredOperandStride {
   template <class B>
   void operator()(B backend, Matrix<const f16> x, CooList<f16> by_column, Matrix<f16> out) {
     x.layout.ld = x.cols;
@@ -584,8 +584,8 @@ TEST(NegativeControl, ShiftedWeightScalesAreReported) {
   expect_verdict<SpmmCooS8, f16, WeightScalesShifted>(small_list_product(Entries::scattered),
                                                       Depth::check, "FAILED", "elements differ");
 }
-TEST(NegativeControl, IgnoredLeadingDimensionIsReported) {
-  expect_verdict<SpmmCooTransposed, f16, IgnoredLeadingDimension>(
+TEST(NegativeControl, IgnoredOperandStrideIsReported) {
+  expect_verdict<SpmmCooTransposed, f16, IgnoredOperandStride>(
       small_list_product(Entries::scattered), Depth::check, "FAILED", "elements differ");
 }
 
