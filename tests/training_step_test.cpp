@@ -136,7 +136,7 @@ std::vector<Problem> small_layers_with_options() {
   for (const LayerShape& layer : {kOdd, kPrime, kRound}) {
     // Out1 is as wide as its outlier channels make it, so many of its columns hold an outlier.
     for (const auto& [threshold, text] : {std::pair{3.5f, "threshold3p5"}, {6.0f, "threshold6"}}) {
-      add(layer, text, {.threshold = threshold, .outlier_share = 0.5},
+      add(layer, text, {.threshold = threshold, .outlier_share = 1},
           Distribution::outlier_channels);
       add(layer, fmt::format("{}_column", text),
           {.threshold = threshold, .outlier_mode = OutlierMode::column, .outlier_share = 1},
