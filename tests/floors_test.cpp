@@ -159,7 +159,7 @@ TEST(StepMemory, ASizeThatDoesNotFitIsRefusedBeforeItIsTried) {
   problem.name = "huge";
   problem.layer = {2, 512, std::int64_t{1} << 20, std::int64_t{1} << 22};
   try {
-    const StepCase<Cpu, f16> step(Cpu{}, problem, Policy{}, 0, false);
+    const StepCase<Cpu, f16> step(Cpu{}, problem, StepSetting{}, 0, false);
     FAIL() << "it was tried";
   } catch (const std::runtime_error& error) {
     EXPECT_TRUE(std::string(error.what()).starts_with("training_step: size huge needs "))
