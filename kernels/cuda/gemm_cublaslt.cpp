@@ -188,11 +188,14 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const GemmLibrary& library,
   }
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kGemmWorkspaceBytes));
   // Split-K that adds its parts in the output's type rounds each of them to 16 bits, and in an
-  // order of its own; the contract is f32 accumulation and one rounding. Integers are exact either
-  // way.
+  // order of its own; the contract is f32 accumulation and one rounding. With a bias, split-K in
+  // any scheme rounds the sum before it adds the bias (seen in bf16 where N is odd: cuBLASLt 13.1,
+  // algorithm 24). Integers are exact either way.
   if (matmul.problem.operand != DType::s8) {
-    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-           static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+    prefer(
+        CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        static_cast<std::uint32_t>(matmul.problem.bias ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                                       : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   }
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, first);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, second);

@@ -34,14 +34,16 @@ std::optional<N> number(const char* name, N least) {
 
 /// A number above 0, and up to `most`.
 template <class N>
-std::optional<N> positive(const char* name, N most) {
+std::optional<N> positive(const char* name, N most, bool or_zero = false) {
   const std::optional<std::string> text = variable(name);
   if (!text) return std::nullopt;
   N value{};
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc{} || end != text->data() + text->size() || !(value > 0 && value <= most)) {
-    throw std::invalid_argument(fmt::format("{} is '{}' but must be a number above 0{}", name,
-                                            *text, most == N{1} ? " and up to 1" : ""));
+  const bool in_range = (value > 0 || (or_zero && value == 0)) && value <= most;
+  if (error != std::errc{} || end != text->data() + text->size() || !in_range) {
+    throw std::invalid_argument(fmt::format("{} is '{}' but must be {}a number above 0{}", name,
+                                            *text, or_zero ? "0 or " : "",
+                                            most == N{1} ? " and up to 1" : ""));
   }
   return value;
 }
@@ -66,7 +68,8 @@ StepOptions read_step() {
       choice("OCTET_LAYOUT", {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
           .value_or(step.layout);
   step.threshold =
-      positive("OCTET_THRESHOLD", std::numeric_limits<float>::max()).value_or(step.threshold);
+      positive("OCTET_OUTLIER_THRESHOLD", std::numeric_limits<float>::max(), /*or_zero=*/true)
+          .value_or(step.threshold);
   step.outlier_mode = choice("OCTET_OUTLIER_MODE", {OutlierMode::element, OutlierMode::column})
                           .value_or(step.outlier_mode);
   step.outlier_share = positive("OCTET_OUTLIER_SHARE", 1.0).value_or(step.outlier_share);
