@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -120,24 +121,43 @@ inline Check with_damage(Check check, const Ledger& ledger) {
   return check;
 }
 
+/// A description and the implementation under test without their types, so that what follows is
+/// compiled once for each backend and not for each suite.
+struct ErasedCase {
+  /// One set of operands.
+  struct Set {
+    std::shared_ptr<void> keeps;
+    Ledger* ledger = nullptr;
+    std::function<void()> run;
+    std::function<Check()> verify;
+    std::function<Cost()> cost;
+  };
+  Problem problem;
+  std::uint64_t seed = 0;
+  Pipe pipe = Pipe::none;
+  std::function<Set(std::uint64_t seed)> make_set;
+  std::function<Baseline(int sets)> baseline;  // empty: the operator has none
+  std::function<std::string()> plan;           // empty: the implementation plans nothing
+};
+
 /// Steps 3 and 4. sets.front() was run and verified.
-template <class D, class B, class Op>
-Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& r) {
-  D& first = *sets.front();
-  const TimingOptions how = timing_options<B>(first.problem, first.seed);
-  const bool brief = is_brief(first.problem);
-  const int rotating = operand_sets(backend, first.ledger.bytes(), how.mode);
+template <class B>
+Check time_case(B backend, const ErasedCase& erased, std::vector<ErasedCase::Set>& sets, Json& r) {
+  const TimingOptions how = timing_options<B>(erased.problem, erased.seed);
+  const bool brief = is_brief(erased.problem);
+  const std::int64_t set_bytes = sets.front().ledger->bytes();
+  const int rotating = operand_sets(backend, set_bytes, how.mode);
   const int count = brief ? std::min(rotating, kBriefSets) : rotating;
   while (static_cast<int>(sets.size()) < count) {
-    sets.push_back(std::make_unique<D>(backend, first.problem, first.seed + sets.size()));
+    sets.push_back(erased.make_set(erased.seed + sets.size()));
   }
   // Another byte than before the first run: a value that happens to look like poison shows once.
   std::vector<Contender> contenders(1);
-  for (const auto& d : sets) {
-    d->ledger.poison_outputs(0x5a);
-    contenders[0].calls.push_back([&op, set = d.get()] { set->run(op); });
+  for (const ErasedCase::Set& set : sets) {
+    set.ledger->poison_outputs(0x5a);
+    contenders[0].calls.push_back(set.run);
   }
-  const Cost cost = first.cost();
+  const Cost cost = sets.front().cost();
   std::optional<CopyContender<B>> copied;
   Baseline baseline;
   if constexpr (!std::is_same_v<B, Cpu>) {
@@ -146,15 +166,15 @@ Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& 
       copied.emplace(backend, bytes, operand_sets(backend, bytes, how.mode));
       contenders.push_back(copied->contender());
     }
-    if constexpr (requires { D::baseline(backend, first.problem, first.seed, count); }) {
-      if (!brief) baseline = D::baseline(backend, first.problem, first.seed, count);
+    if (erased.baseline && !brief) {
+      baseline = erased.baseline(count);
       if (!baseline.name.empty()) contenders.push_back(baseline.contender);
     }
   }
   synchronize(backend);
   std::vector<Timing> timings = measure(backend, contenders, how);
   synchronize(backend);
-  name_cache_mode(timings, device_info(backend), count * first.ledger.bytes());
+  name_cache_mode(timings, device_info(backend), count * set_bytes);
 
   const Timing& mine = timings.front();
   const Timing* copy_timing = copied ? &timings[1] : nullptr;
@@ -163,44 +183,67 @@ Check time_case(B backend, Op& op, std::vector<std::unique_ptr<D>>& sets, Json& 
   r["warm_up"] = how.warm_up;
   r["time"] = to_json(mine);
   r["cost"] = {{"bytes", cost.bytes}, {"operations", cost.operations}};
-  const Roofline roofline =
-      roofline_of(device_info(backend), D::kPipe, cost.bytes, cost.operations, mine, copy_timing);
+  const Roofline roofline = roofline_of(device_info(backend), erased.pipe, cost.bytes,
+                                        cost.operations, mine, copy_timing);
   r["rate"] = to_json(roofline);
   if (!baseline.name.empty()) {
     set_baseline(r, baseline.name, baseline.algorithm, mine, timings.back());
-  } else if (copy_timing != nullptr && D::kPipe == Pipe::none) {
+  } else if (copy_timing != nullptr && erased.pipe == Pipe::none) {
     set_baseline(r, "copy", "", mine, *copy_timing);
   }
   write_samples(r, timings);
 
-  Check check = with_damage(first.verify(), first.ledger);
+  Check check = with_damage(sets.front().verify(), *sets.front().ledger);
   for (std::size_t i = 1; i < sets.size() && check.passed; ++i) {
-    check = with_damage(sets[i]->verify(), sets[i]->ledger);
+    check = with_damage(sets[i].verify(), *sets[i].ledger);
   }
   return check.passed ? judge_floors(r, std::move(check)) : check;
+}
+
+template <class B>
+Check run_case(B backend, const ErasedCase& erased, Depth depth, Json& r) {
+  std::vector<ErasedCase::Set> sets;
+  sets.push_back(erased.make_set(erased.seed));
+  const ErasedCase::Set& first = sets.front();
+  first.ledger->poison_outputs(0xa5);
+  first.run();
+  synchronize(backend);
+  Check check = with_damage(first.verify(), *first.ledger);
+  r["check"] = to_json(check, false);
+  if (erased.plan) r["plan"] = erased.plan();
+  if (depth == Depth::check_and_time && check.passed && options().profile) {
+    const std::string test = r["test"];
+    profile(backend, test.c_str(), first.run);
+  } else if (depth == Depth::check_and_time && check.passed) {
+    check = time_case(backend, erased, sets, r);
+    r["check"] = to_json(check, true);
+  }
+  return check;
 }
 
 /// A whole case. `op` is the implementation under test.
 template <class D, class B, class Op>
 Check run_case(B backend, const Problem& problem, std::uint64_t seed, Op& op, Depth depth,
                Json& r) {
-  std::vector<std::unique_ptr<D>> sets;
-  sets.push_back(std::make_unique<D>(backend, problem, seed));
-  D& first = *sets.front();
-  first.ledger.poison_outputs(0xa5);
-  first.run(op);
-  synchronize(backend);
-  Check check = with_damage(first.verify(), first.ledger);
-  r["check"] = to_json(check, false);
-  if constexpr (requires { op.plan(backend); }) r["plan"] = op.plan(backend);
-  if (depth == Depth::check_and_time && check.passed && options().profile) {
-    const std::string test = r["test"];
-    profile(backend, test.c_str(), [&] { first.run(op); });
-  } else if (depth == Depth::check_and_time && check.passed) {
-    check = time_case(backend, op, sets, r);
-    r["check"] = to_json(check, true);
+  ErasedCase erased;
+  erased.problem = problem;
+  erased.seed = seed;
+  erased.pipe = D::kPipe;
+  erased.make_set = [&](std::uint64_t set_seed) {
+    const auto d = std::make_shared<D>(backend, problem, set_seed);
+    return ErasedCase::Set{.keeps = d,
+                           .ledger = &d->ledger,
+                           .run = [&op, set = d.get()] { set->run(op); },
+                           .verify = [set = d.get()] { return set->verify(); },
+                           .cost = [set = d.get()] { return set->cost(); }};
+  };
+  if constexpr (requires { D::baseline(backend, problem, seed, 1); }) {
+    erased.baseline = [&](int sets) { return D::baseline(backend, problem, seed, sets); };
   }
-  return check;
+  if constexpr (requires { op.plan(backend); }) {
+    erased.plan = [&] { return op.plan(backend); };
+  }
+  return run_case(backend, erased, depth, r);
 }
 
 }  // namespace octet::harness

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <new>
 #include <string>
 #include <type_traits>
@@ -62,8 +63,9 @@ inline std::uint64_t test_seed() {
 
 /// Runs `body` as the running test on `backend`, or skips it, visibly, where no device answers;
 /// OCTET_REQUIRE turns that skip into a failure. Whatever happens, one record is written.
-template <class B, class F>
-void run_recorded(B, Json record, F&& body) {
+template <class B>
+void run_recorded(B, Json record,
+                  const std::type_identity_t<std::function<Check(B, Json&)>>& body) {
   const auto finish = [&](std::string_view status, const std::string& reason) {
     record["status"] = status;
     record["reason"] = reason.empty() ? Json(nullptr) : Json(reason);
