@@ -237,8 +237,10 @@ Check run_case(B backend, const Problem& problem, std::uint64_t seed, Op& op, De
                            .verify = [set = d.get()] { return set->verify(); },
                            .cost = [set = d.get()] { return set->cost(); }};
   };
-  if constexpr (requires { D::baseline(backend, problem, seed, 1); }) {
-    erased.baseline = [&](int sets) { return D::baseline(backend, problem, seed, sets); };
+  if constexpr (!std::is_same_v<B, Cpu>) {
+    if constexpr (requires { D::baseline(backend, problem, seed, 1); }) {
+      erased.baseline = [&](int sets) { return D::baseline(backend, problem, seed, sets); };
+    }
   }
   if constexpr (requires { op.plan(backend); }) {
     erased.plan = [&] { return op.plan(backend); };
