@@ -144,7 +144,7 @@ void for_each_block(std::int64_t rows, std::int64_t cols, const MakeTask& make_t
   if (rows <= 0 || cols <= 0) return;
   const std::int64_t across = (cols - 1) / kBlock + 1, down = (rows - 1) / kBlock + 1;
   const std::int64_t block_size = std::min(kBlock, rows) * std::min(kBlock, cols);
-  parallel_for(across * down, (1 << 17) / block_size, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(across * down, (1 << 15) / block_size, [&](std::int64_t begin, std::int64_t end) {
     auto task = make_task();
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t i = t / across * kBlock, j = t % across * kBlock;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "harness/outlier_truth.hpp"
 #include "octet/matrix.hpp"
 #include "octet/outliers.hpp"
 #include "reference/outliers.hpp"
@@ -18,7 +19,7 @@ class OutlierRule {
   template <class T>
   OutlierRule(Matrix<const T> x, float threshold, OutlierMode mode)
       : threshold_(threshold), by_column_(mode == OutlierMode::column) {
-    if (by_column_) columns_ = reference::columns_with_outliers(x, threshold);
+    if (by_column_) columns_ = columns_with_outliers(x, threshold);
   }
 
   bool sets_any_apart() const { return threshold_ > 0; }

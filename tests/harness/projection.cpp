@@ -23,10 +23,23 @@ Operand<T> flipped(Operand<T> m) {
 template <class T, class F>
 std::vector<double> column_sums(const Operand<T>& m, const std::vector<double>& weights, F f) {
   std::vector<double> sums(static_cast<std::size_t>(m.cols));
-  constexpr std::int64_t kStrip = 512;
+  constexpr std::int64_t kStrip = 128;
   if (m.transposed) {
-    parallel_for(m.cols, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t c = begin; c < end; ++c) {
+    constexpr std::int64_t kLines = 4;
+    parallel_for(m.cols, 2 * kLines, [&](std::int64_t begin, std::int64_t end) {
+      std::int64_t c = begin;
+      // Several lines hide the additions' latency.
+      for (; c + kLines <= end; c += kLines) {
+        double sum[kLines] = {};
+        for (std::int64_t r = 0; r < m.rows; ++r) {
+          const double weight = weights[static_cast<std::size_t>(r)];
+          for (std::int64_t n = 0; n < kLines; ++n) {
+            sum[n] += weight * f(static_cast<float>(m.data[(c + n) * m.ld + r]));
+          }
+        }
+        std::copy_n(sum, kLines, sums.begin() + c);
+      }
+      for (; c < end; ++c) {
         const T* line = m.data + c * m.ld;
         double sum = 0;
         for (std::int64_t r = 0; r < m.rows; ++r) {

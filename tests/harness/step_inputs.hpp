@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "harness/check.hpp"
+#include "harness/parallel.hpp"
 #include "harness/problem.hpp"
 #include "harness/random.hpp"
 #include "harness/tensor.hpp"
@@ -92,13 +94,17 @@ class StepInputs {
     const Tensor<B, T>& strided = *strided_.back();
     const Source<T> source(distribution_, scale, seed_from(name, seed_), layer_.model);
     strided_.back()->fill([&](Matrix<T> host) {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        const std::int64_t sequence = i / (layer_.seq + 1), token = i % (layer_.seq + 1);
-        for (std::int64_t j = 0; j < layer_.model; ++j) {
-          host(i, j) = token < layer_.seq ? source(sequence * layer_.seq + token, j)
-                                          : T(std::numeric_limits<float>::quiet_NaN());
+      parallel_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t sequence = i / (layer_.seq + 1), token = i % (layer_.seq + 1);
+          T* row = host.data + host.layout(i, 0);
+          if (token < layer_.seq) {
+            source.fill_row(sequence * layer_.seq + token, 0, layer_.model, row);
+          } else {
+            std::fill_n(row, layer_.model, T(std::numeric_limits<float>::quiet_NaN()));
+          }
         }
-      }
+      });
     });
     const RowMajor layout = strided.view().layout;
     const Matrix<const T> first(strided.view().data, layer_.seq, layer_.model, layout);

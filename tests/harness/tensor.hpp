@@ -154,20 +154,26 @@ class Tensor {
   }
 
   std::optional<std::string> damage() const {
-    // Of rows without padding the guards alone, of padded ones everything comes to the host.
-    const std::int64_t copied = ld_ == cols_ ? kGuardBytes : memory_.size();
-    const auto front = to_host(backend_, Matrix<const unsigned char>(memory_.data(), 1, copied));
-    const auto back = to_host(
-        backend_, Matrix<const unsigned char>(memory_.data() + memory_.size() - copied, 1, copied));
+    // Of rows without padding the guards alone, of padded ones everything comes to the host, once.
+    constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+    const bool is_packed = ld_ == cols_;
+    const auto bring = [&](std::int64_t begin, std::int64_t bytes) {
+      const auto* data = reinterpret_cast<const T*>(memory_.data() + begin);
+      return to_host(backend_, Matrix<const T>(data, 1, bytes / kSize));
+    };
+    const std::int64_t copied = is_packed ? kGuardBytes : memory_.size();
+    const std::int64_t behind = memory_.size() - copied;
+    const HostMatrix<T> front = bring(0, copied);
+    const HostMatrix<T> back = is_packed ? bring(behind, copied) : front;
     const auto first_bad = [&](std::int64_t begin,
                                std::int64_t end) -> std::optional<std::int64_t> {
-      const std::int64_t behind = memory_.size() - copied;
+      const auto* first = reinterpret_cast<const unsigned char*>(front.view.data);
+      const auto* last = reinterpret_cast<const unsigned char*>(back.view.data);
       for (std::int64_t i = begin; i < end; ++i) {
-        if ((i < copied ? front.view(0, i) : back.view(0, i - behind)) != guard_) return i;
+        if ((i < copied ? first[i] : last[i - behind]) != guard_) return i;
       }
       return std::nullopt;
     };
-    constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
     const std::int64_t end = kGuardBytes + data_bytes();
     if (const auto at = first_bad(0, kGuardBytes)) {
       return fmt::format("{} bytes before {} were overwritten", kGuardBytes - *at, name_);
@@ -181,10 +187,12 @@ class Tensor {
         return fmt::format("the padding after row {} of {} was overwritten", i, name_);
       }
     }
-    if (role_ == Role::input && content_ &&
-        hash_in_place(backend_, Matrix<const T>(view())) != *content_) {
-      return fmt::format("the input {} was changed", name_);
-    }
+    if (role_ == Role::output || !content_) return std::nullopt;
+    const std::uint64_t content = is_packed
+                                      ? hash_in_place(backend_, Matrix<const T>(view()))
+                                      : hash(Matrix<const T>(front.view.data + kGuardBytes / kSize,
+                                                             rows_, cols_, RowMajor{ld_}));
+    if (content != *content_) return fmt::format("the input {} was changed", name_);
     return std::nullopt;
   }
 

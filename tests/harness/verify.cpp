@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -82,6 +83,25 @@ std::vector<float> col_absmaxes(Matrix<const T> x) {
   return absmax;
 }
 
+/// By strips of columns that are copied first, each column in one piece: where it lies, every
+/// element of it takes a line of the cache.
+template <class T>
+std::vector<float> column_sums(Matrix<const T> x) {
+  constexpr std::int64_t kStrip = 32;
+  std::vector<float> sums(static_cast<std::size_t>(x.cols));
+  parallel_for(x.cols, kStrip, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<T> storage(static_cast<std::size_t>(x.rows * (end - begin)));
+    const Matrix<T, ColMajor> strip(storage.data(), x.rows, end - begin);
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      for (std::int64_t j = begin; j < end; ++j) strip(i, j - begin) = x(i, j);
+    }
+    for (std::int64_t j = begin; j < end; ++j) {
+      sums[static_cast<std::size_t>(j)] = reference::column_sum(strip, j - begin);
+    }
+  });
+  return sums;
+}
+
 std::vector<float> multipliers(const std::vector<float>& absmax) {
   std::vector<float> result(absmax.size());
   std::transform(absmax.begin(), absmax.end(), result.begin(), reference::multiplier);
@@ -136,6 +156,24 @@ Check compare_dequantized(Matrix<const s32, L> acc, Vector<const float> row_scal
         return reference::dequantize<T>(acc(i, j), row_scale(i), col_scale(j), b);
       },
       zeros);
+}
+
+/// Whether all that a tiled y holds is what the reference says, by panels of 32 columns: the truth
+/// of a panel is small, that of the whole as large as y.
+template <class T, class From, class To>
+bool panels_match(Matrix<const T, From> x, Matrix<const T, To> y) {
+  constexpr std::int64_t kPanel = 32;
+  std::atomic<bool> all = true;
+  parallel_for((x.cols + kPanel - 1) / kPanel, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end && all; ++panel) {
+      const std::int64_t j = panel * kPanel;
+      const Matrix<const T, From> columns(x.data + x.layout(0, j), x.rows,
+                                          std::min(kPanel, x.cols - j), x.layout);
+      const std::vector<T> truth = reference::tiled(columns, y.layout);
+      if (!std::equal(truth.begin(), truth.end(), y.data + y.layout(0, j))) all = false;
+    }
+  });
+  return all;
 }
 
 /// Half the distance between numbers of T at this magnitude.
@@ -235,6 +273,11 @@ Check verify_transform(Matrix<const T, From> x, Matrix<const T, To> y, Zeros zer
     return elements;
   } else {
     if (!elements.passed) return elements;
+    if (panels_match(x, y)) {
+      Check memory = nothing_to_compare();
+      memory.compared = y.capacity();
+      return merge({elements, memory});
+    }
     const std::vector<T> truth = reference::tiled(x, y.layout);
     return merge(
         {elements,
@@ -257,8 +300,9 @@ Check verify_flatten(Batch<const T> x, Matrix<const T> y, Zeros zeros) {
 template <class T>
 Check verify_column_sum(Matrix<const T> x, Vector<const T> sum, Zeros zeros) {
   extent("verify_column_sum", "sum.length", sum.length, x.cols);
+  const std::vector<float> truth = column_sums(x);
   return compare_bits(
-      "sum", sum, [&](std::int64_t j) { return T(reference::column_sum(x, j)); }, zeros);
+      "sum", sum, [&](std::int64_t j) { return T(truth[static_cast<std::size_t>(j)]); }, zeros);
 }
 
 Check verify_gemm_s8(Matrix<const s8> a, Matrix<const s8> b, Matrix<const s32> acc,

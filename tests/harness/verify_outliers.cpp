@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "harness/outlier_truth.hpp"
 #include "reference/quantize.hpp"
 
 namespace octet::harness {
@@ -15,7 +16,7 @@ template <class T>
 class Kept {
  public:
   Kept(Matrix<const T> x, float threshold, OutlierMode mode) : x_(x), threshold_(threshold) {
-    if (mode == OutlierMode::column) listed_ = reference::columns_with_outliers(x, threshold);
+    if (mode == OutlierMode::column) listed_ = columns_with_outliers(x, threshold);
   }
   bool operator()(std::int64_t i, std::int64_t j) const {
     if (!listed_.empty()) return !listed_[static_cast<std::size_t>(j)];
@@ -43,7 +44,7 @@ auto element_of(const std::vector<float>& values) {
 template <class T>
 std::vector<reference::Entry<T>> true_outliers(Matrix<const T> x, float threshold,
                                                OutlierMode mode) {
-  return reference::entries_not_kept(x, Kept<T>(x, threshold, mode));
+  return entries_not_kept(x, Kept<T>(x, threshold, mode));
 }
 
 template <class T>
@@ -83,10 +84,10 @@ Check verify_quantize_outliers(Matrix<const T> x, float threshold, OutlierMode m
                                Matrix<const s8> q_col, Vector<const float> col_scale,
                                const HostList<T>& outliers) {
   const Kept<T> is_kept(x, threshold, mode);
-  const auto entries = reference::entries_not_kept(x, is_kept);
+  const auto entries = entries_not_kept(x, is_kept);
   const Check list = verify_list(outliers, entries);
   if (x.empty()) return list;
-  const reference::Absmaxes absmax = reference::absmaxes_of_kept(x, is_kept);
+  const reference::Absmaxes absmax = absmaxes_of_kept(x, is_kept);
   const std::vector<float> row_truth = each(absmax.rows, reference::scale);
   const std::vector<float> col_truth = each(absmax.cols, reference::scale);
   const std::vector<float> row_factor = each(absmax.rows, reference::multiplier);

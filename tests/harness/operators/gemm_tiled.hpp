@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,13 +40,15 @@ struct TiledTensor {
   /// Writes an input through `fill`, which gets a row-major host matrix; padding becomes zero.
   template <class F>
   void fill(const F& fill) {
-    std::vector<T> packed(static_cast<std::size_t>(rows * cols));
-    const Matrix<T> from(packed.data(), rows, cols);
+    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows * cols));
+    const Matrix<T> from(packed.get(), rows, cols);
     fill(from);
     tensor.fill([&](Matrix<T> panels) {
-      for (std::int64_t i = 0; i < panels.rows; ++i) {
-        std::fill_n(panels.data + panels.layout(i, 0), panels.cols, T{});
-      }
+      parallel_for(panels.rows, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          std::fill_n(panels.data + panels.layout(i, 0), panels.cols, T{});
+        }
+      });
       const Matrix<T, L> to(panels.data, rows, cols, layout());
       parallel_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
@@ -62,12 +65,13 @@ struct TiledTensor {
 /// A matrix in any layout as a row-major one.
 template <class T>
 struct Unpacked {
-  std::vector<T> storage;
+  std::unique_ptr<T[]> storage;  // first touched by many threads, not cleared by one
   Matrix<const T> view;
 
   template <class L>
-  explicit Unpacked(Matrix<const T, L> m) : storage(static_cast<std::size_t>(m.size())) {
-    const Matrix<T> to(storage.data(), m.rows, m.cols);
+  explicit Unpacked(Matrix<const T, L> m)
+      : storage(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(m.size()))) {
+    const Matrix<T> to(storage.get(), m.rows, m.cols);
     parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         for (std::int64_t j = 0; j < m.cols; ++j) to(i, j) = m(i, j);

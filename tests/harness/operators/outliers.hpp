@@ -15,6 +15,7 @@
 
 #include "harness/description.hpp"
 #include "harness/operators/quantize.hpp"
+#include "harness/parallel.hpp"
 #include "harness/verify_outliers.hpp"
 #include "octet/outliers.hpp"
 
@@ -381,9 +382,11 @@ struct ExtractOutliers : Description<B> {
         out(backend, this->ledger, "out", Role::output, p.m, columns.vector().length,
             p.ld_padding) {
     w.fill([&](Matrix<T> host) {
-      for (std::int64_t i = 0; i < host.cols; ++i) {
-        host(0, i) = value(word(seed, static_cast<std::uint64_t>(i)));
-      }
+      parallel_for(host.cols, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          host(0, i) = value(word(seed, static_cast<std::uint64_t>(i)));
+        }
+      });
     });
     // Neighbours, repetitions, what a padded list holds, and what is out of range.
     columns.fill([&](Matrix<s32> host) {

@@ -6,10 +6,12 @@
 // lies there is poison.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -20,6 +22,7 @@
 
 #include "harness/cuda/spmm_cusparse.hpp"
 #include "harness/description.hpp"
+#include "harness/parallel.hpp"
 #include "harness/verify_spmm.hpp"
 #include "octet/outliers.hpp"
 #include "reference/spmm.hpp"
@@ -51,16 +54,31 @@ inline Places make_places(const Problem& p, std::int64_t rows, std::int64_t cols
     }
     return word(seed, static_cast<std::uint64_t>(i * cols + j)) % one_in == 0;
   };
-  Places places;
-  for (std::int64_t outer = 0; outer < (by_column ? cols : rows); ++outer) {
-    for (std::int64_t inner = 0; inner < (by_column ? rows : cols); ++inner) {
-      const std::int64_t i = by_column ? inner : outer, j = by_column ? outer : inner;
-      if (!is_listed(i, j)) continue;
-      places.row.push_back(static_cast<s32>(i));
-      places.col.push_back(static_cast<s32>(j));
+  const std::int64_t lines = by_column ? cols : rows, length = by_column ? rows : cols;
+  const std::int64_t lines_of_part =
+      std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, length));
+  const std::int64_t count = (lines + lines_of_part - 1) / lines_of_part;
+  std::vector<Places> parts(static_cast<std::size_t>(count));
+  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      Places& part = parts[static_cast<std::size_t>(n)];
+      const std::int64_t last = std::min(lines, (n + 1) * lines_of_part);
+      for (std::int64_t outer = n * lines_of_part; outer < last; ++outer) {
+        for (std::int64_t inner = 0; inner < length; ++inner) {
+          const std::int64_t i = by_column ? inner : outer, j = by_column ? outer : inner;
+          if (!is_listed(i, j)) continue;
+          part.row.push_back(static_cast<s32>(i));
+          part.col.push_back(static_cast<s32>(j));
+        }
+      }
     }
+  });
+  Places all;
+  for (const Places& part : parts) {
+    all.row.insert(all.row.end(), part.row.begin(), part.row.end());
+    all.col.insert(all.col.end(), part.col.begin(), part.col.end());
   }
-  return places;
+  return all;
 }
 
 /// bf16 takes the same way through every kernel as f16: the models' sizes are f16's.
@@ -210,11 +228,21 @@ struct SpmmBase : Description<B> {
     poison_ = poison;
     runs = 0;
     const Matrix<T> from = before.view(), to = out.view();
-    const bool is_packed = this->problem.ld_padding == 0;
-    for (std::int64_t i = 0; i < (is_packed ? 1 : to.rows) && !to.empty(); ++i) {
-      copy(this->backend, &to(i, 0), &from(i, 0),
-           static_cast<std::size_t>(is_packed ? to.size() : to.cols) * sizeof(T));
+    const std::size_t bytes = static_cast<std::size_t>(to.capacity()) * sizeof(T);
+    if (to.empty()) return;
+    if (this->problem.ld_padding == 0) {
+      copy(this->backend, to.data, from.data, bytes);
+      return;
     }
+    // In one copy: a tool that watches each of them takes minutes for one of every row.
+    const auto rows = before.host();
+    std::vector<T> content(static_cast<std::size_t>(to.capacity()));
+    std::memset(content.data(), poison, bytes);
+    for (std::int64_t i = 0; i < to.rows; ++i) {
+      std::copy_n(rows.view.data + rows.view.layout(i, 0), to.cols,
+                  content.data() + to.layout(i, 0));
+    }
+    copy_from_host(this->backend, to.data, content.data(), bytes);
   }
 
   unsigned char poison_ = kFirstPoison;

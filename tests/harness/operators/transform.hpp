@@ -76,14 +76,33 @@ class LayoutTensor {
     const Matrix<const T, L> view = on(host.view.data);
     return {std::move(host), view};
   }
+  /// value(i, j) is asked in parallel.
   template <class F>
   void fill(const F& value) {
     memory_.fill([&](Matrix<T> host) {
       const Matrix<T, L> m = on(host.data);
-      for (std::int64_t i = 0; i < rows_; ++i) {
-        for (std::int64_t j = 0; j < cols_; ++j) m(i, j) = value(i, j);
-      }
+      detail::for_each_block(rows_, cols_, [&] {
+        return [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end) {
+          for (std::int64_t i = row_begin; i < row_end; ++i) {
+            for (std::int64_t j = col_begin; j < col_end; ++j) m(i, j) = value(i, j);
+          }
+        };
+      });
     });
+  }
+  /// Through `write`, which gets a row-major host matrix: the memory itself where it is row-major.
+  template <class F>
+  void fill_rows(const F& write) {
+    if constexpr (std::is_same_v<L, RowMajor>) {
+      memory_.fill(write);
+    } else {
+      const auto storage =
+          std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows_ * cols_));
+      const Matrix<T> packed(storage.get(), rows_, cols_);
+      write(packed);
+      fill([&](std::int64_t i, std::int64_t j) { return packed(i, j); });
+    }
   }
 
  private:
@@ -150,14 +169,13 @@ struct Transform : Description<B> {
       : Description<B>(backend, p, seed),
         x(backend, this->ledger, "x", Role::input, p.m, p.n, p.ld_padding),
         y(backend, this->ledger, "y", Role::output, p.m, p.n, p.ld_padding) {
-    std::vector<T> values(static_cast<std::size_t>(p.m * p.n));
-    const Matrix<T> packed(values.data(), p.m, p.n);
-    if constexpr (std::is_same_v<T, s8>) {
-      fill_s8_uniform(packed, seed);
-    } else {
-      fill_s32(packed, std::numeric_limits<s32>::max(), seed);
-    }
-    x.fill([&](std::int64_t i, std::int64_t j) { return packed(i, j); });
+    x.fill_rows([&](Matrix<T> host) {
+      if constexpr (std::is_same_v<T, s8>) {
+        fill_s8_uniform(host, seed);
+      } else {
+        fill_s32(host, std::numeric_limits<s32>::max(), seed);
+      }
+    });
   }
 
   template <std::invocable<B, Matrix<const T, From>, Matrix<T, To>> Op>
