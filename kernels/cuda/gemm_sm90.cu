@@ -1,0 +1,638 @@
+// gemm_sm90: D[M,N] = A[M,K] . B[N,K]^T on the warpgroup products of compute capability 9.0, s8 x
+// s8 with the accumulators as they are (s32), or scaled, biased and rounded once (f16, bf16, f32).
+//
+// A grid of as many blocks as there are multiprocessors, one each, walks the tiles of D. In a
+// block, one thread of the first warpgroup copies 128 bytes of K of the tile's rows of A and B at a
+// time into a ring of stages in shared memory; two warpgroups multiply them, in one of two ways:
+//
+//   ping-pong     each has a tile of its own; one multiplies while the other one writes its result
+//   cooperative   each has half the rows of one tile: larger tiles, hence fewer bytes to copy
+//
+// The blocks of a cluster have neighbouring tiles. What these share is copied once: each block
+// copies its part of it to all of them.
+//
+// Stages: `full` completes when the bytes of a stage have arrived; `empty` when each warp that
+// reads it, in each block of the cluster, is done with it. Tiles are numbered along the shorter
+// side of D first, so that the smaller operand stays in L2 and the larger one is read once.
+//
+// Bytes: M K + N K from memory, out once; (tile_m + tile_n) * 128 through shared memory for every
+// tile_m * tile_n * 128 multiplications. The product units' own reads of shared memory, with these,
+// are what limits small tiles.
+//
+// Needs compute capability 9.0, rows of A and B at multiples of 16 bytes. What lies beyond M, N or
+// K is read as zero by the copy engine, and not written.
+#include <cuda.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+#include <type_traits>
+
+#include "cuda/error.hpp"
+#include "cuda/gemm_sm90.hpp"
+#include "cuda/sm90.cuh"
+#include "cuda/vector_access.cuh"
+#include "octet/gemm.hpp"
+
+namespace octet::cuda {
+namespace {
+
+constexpr int kTileK = 128;  // bytes of K in a stage: the widest swizzle
+constexpr int kMmaM = 64, kMmaK = 32;
+constexpr int kWarpgroup = 128;
+constexpr int kConsumers = 2;
+constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
+constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+constexpr int kSharedBytes = 232448;  // that a block may have
+
+// Barriers of threads, beside __syncthreads.
+constexpr int kScalesBarrier = 1;  // + consumer
+constexpr int kTurnBarrier = 3;    // + consumer
+
+/// A configuration as a type.
+template <int kM, int kN, bool kPingPongs, int kClusterRows, int kClusterCols>
+struct Tile {
+  static constexpr GemmSm90Config kConfig{kM, kN, kPingPongs, kClusterRows, kClusterCols};
+  static constexpr int kTileM = kM, kTileN = kN;
+  static constexpr bool kPingPong = kPingPongs;
+  static constexpr int kClusterM = kClusterRows, kClusterN = kClusterCols;
+  static constexpr int kCluster = kClusterM * kClusterN;
+
+  static constexpr int kConsumerM = kPingPong ? kM : kM / kConsumers;  // rows of a consumer
+  static constexpr int kParts = kConsumerM / kMmaM;                    // of 64 rows
+  static constexpr int kAccumulators = kN / 2;                         // of a part, in a thread
+  // Threads that write a tile together, and stage its scales together.
+  static constexpr int kWriters = kPingPong ? kWarpgroup : kConsumers * kWarpgroup;
+  static constexpr int kReadingWarps = kWriters / 32;  // of a stage, in a block
+
+  static constexpr int kABytes = kM * kTileK, kBBytes = kN * kTileK;
+  static constexpr int kStageBytes = kABytes + kBBytes;
+  static constexpr int kScaleBytes = 2 * kN * 4;  // column scales and bias of a tile
+  static constexpr int kScalesBytes = (kPingPong ? kConsumers : 1) * kScaleBytes;
+  static constexpr int kStages = (kSharedBytes - kScalesBytes - 256) / kStageBytes;
+  static constexpr int kAllBytes = kStages * kStageBytes + kScalesBytes + 2 * kStages * 8;
+
+  // What a block copies itself of a tile's rows of A and B.
+  static constexpr int kARows = kM / kClusterN, kBRows = kN / kClusterM;
+
+  static_assert(kConsumerM % kMmaM == 0 && kN % 32 == 0 && kN <= 256);
+  static_assert(kCluster <= 2 && kARows % 8 == 0 && kBRows % 8 == 0 && kARows <= 256);
+  static_assert(kParts * kAccumulators <= 192, "accumulators must leave room in the registers");
+  static_assert(kStages >= 3 && kAllBytes <= kSharedBytes);
+};
+
+/// How the tiles are numbered, in units of a cluster's tiles.
+struct Raster {
+  unsigned along;     // extent of the side that is numbered first
+  unsigned count;     // in all
+  bool m_is_first;    // that side is M
+  unsigned k_blocks;  // of kTileK
+
+  __device__ __forceinline__ unsigned m(unsigned i) const {
+    return m_is_first ? i % along : i / along;
+  }
+  __device__ __forceinline__ unsigned n(unsigned i) const {
+    return m_is_first ? i / along : i % along;
+  }
+};
+
+template <class T>
+struct Result {
+  T* d;
+  int64_t ldd;
+  const float* row_scale;
+  const float* col_scale;
+  const T* bias;  // nullptr: none
+  int m, n;
+  bool vectors;  // rows of d start at multiples of 16 bytes
+};
+
+/// Where a walk over the stages stands.
+template <int kStages>
+struct Position {
+  unsigned stage = 0, parity = 0;
+
+  __device__ __forceinline__ void next() {
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+  __device__ __forceinline__ void skip(unsigned count) {
+    const unsigned to = stage + count;
+    stage = to % kStages;
+    parity ^= to / kStages & 1;
+  }
+};
+
+/// Shared memory of a block: stages, then scales, then barriers.
+template <class C>
+struct Shared {
+  unsigned base;
+
+  __device__ __forceinline__ unsigned a(unsigned stage) const {
+    return base + stage * C::kStageBytes;
+  }
+  __device__ __forceinline__ unsigned b(unsigned stage) const { return a(stage) + C::kABytes; }
+  __device__ __forceinline__ unsigned full(unsigned stage) const {
+    return base + C::kStages * C::kStageBytes + C::kScalesBytes + stage * 8;
+  }
+  __device__ __forceinline__ unsigned empty(unsigned stage) const {
+    return full(stage) + C::kStages * 8;
+  }
+};
+
+/// One thread: copies every stage of every tile of this block.
+template <class C>
+__device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorMap& a_map,
+                                        const CUtensorMap& b_map, const Raster& raster,
+                                        unsigned first, unsigned step, unsigned rank) {
+  constexpr unsigned short kEveryBlock = (1 << C::kCluster) - 1;
+  const unsigned m_rank = C::kClusterM > 1 ? rank : 0, n_rank = C::kClusterN > 1 ? rank : 0;
+  Position<C::kStages> at;
+  for (unsigned i = first; i < raster.count; i += step) {
+    const int a_row = static_cast<int>((raster.m(i) * C::kClusterM + m_rank) * C::kTileM);
+    const int b_row = static_cast<int>((raster.n(i) * C::kClusterN + n_rank) * C::kTileN);
+    for (unsigned block = 0; block < raster.k_blocks; ++block) {
+      const int column = static_cast<int>(block * kTileK);
+      const unsigned full = shared.full(at.stage);
+      wait_for_phase(shared.empty(at.stage), at.parity ^ 1);
+      arrive_and_expect(full, C::kStageBytes);
+      if constexpr (C::kClusterN > 1) {
+        const unsigned part = n_rank * C::kARows;
+        copy_box_to(kEveryBlock, shared.a(at.stage) + part * kTileK, a_map, column,
+                    a_row + static_cast<int>(part), full);
+      } else {
+        copy_box(shared.a(at.stage), a_map, column, a_row, full);
+      }
+      if constexpr (C::kClusterM > 1) {
+        const unsigned part = m_rank * C::kBRows;
+        copy_box_to(kEveryBlock, shared.b(at.stage) + part * kTileK, b_map, column,
+                    b_row + static_cast<int>(part), full);
+      } else {
+        copy_box(shared.b(at.stage), b_map, column, b_row, full);
+      }
+      at.next();
+    }
+  }
+}
+
+/// The products of a stage, queued as one group.
+template <class C, bool kFirst>
+__device__ __forceinline__ void multiply_stage(s32 (&acc)[C::kParts][C::kAccumulators], unsigned a,
+                                               unsigned b) {
+  begin_products();
+#pragma unroll
+  for (int k = 0; k < kTileK; k += kMmaK) {
+#pragma unroll
+    for (int part = 0; part < C::kParts; ++part) {
+      multiply(acc[part], describe_operand(a, static_cast<unsigned>(part * kMmaM * kTileK + k)),
+               describe_operand(b, static_cast<unsigned>(k)), kFirst && k == 0 ? 0 : 1);
+    }
+  }
+  commit_products();
+}
+
+/// The lanes of a quad hold word t of four neighbouring units each; afterwards lane t holds unit t.
+__device__ __forceinline__ void transpose_in_quad(unsigned (&v)[4]) {
+  const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const unsigned other = __shfl_xor_sync(~0u, odd ? v[i] : v[i + 1], 1);
+    (odd ? v[i] : v[i + 1]) = other;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const unsigned other = __shfl_xor_sync(~0u, upper ? v[i] : v[i + 2], 2);
+    (upper ? v[i] : v[i + 2]) = other;
+  }
+}
+
+/// Neighbouring elements of a row from their bits, 4 / sizeof(T) to a word. kWhole: none lies
+/// beyond `cols`, and the access is aligned.
+template <bool kWhole, class T, int kWords>
+__device__ __forceinline__ void store_words(T* row, int col, int cols, bool vectors,
+                                            const unsigned (&words)[kWords]) {
+  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+  constexpr int kCount = kWords * kOfWord;
+  if (kWhole || (vectors && col + kCount <= cols)) {
+    if constexpr (kWords == 4) {
+      *reinterpret_cast<uint4*>(row + col) = make_uint4(words[0], words[1], words[2], words[3]);
+    } else {
+      *reinterpret_cast<uint2*>(row + col) = make_uint2(words[0], words[1]);
+    }
+  } else {
+#pragma unroll
+    for (int e = 0; e < kCount; ++e) {
+      if (col + e < cols) {
+        reinterpret_cast<Bits<T>*>(row)[col + e] =
+            static_cast<Bits<T>>(words[e / kOfWord] >> (e % kOfWord * 16));
+      }
+    }
+  }
+}
+
+/// Two neighbouring 16-bit elements as a word.
+template <class T>
+__device__ __forceinline__ unsigned bits_of_pair(float first, float second) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return __half_as_ushort(__float2half_rn(first)) |
+           static_cast<unsigned>(__half_as_ushort(__float2half_rn(second))) << 16;
+  } else {
+    return __bfloat16_as_ushort(__float2bfloat16_rn(first)) |
+           static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
+  }
+}
+
+__device__ __forceinline__ float scaled(s32 acc, float row_scale, float col_scale, float bias) {
+  return __fmaf_rn(__int2float_rn(acc), __fmul_rn(row_scale, col_scale), bias);
+}
+
+/// Writes a consumer's accumulators from row `first_row` and column `first_col` on. `scales`: the
+/// tile's column scales, then its bias. kWhole: nothing lies beyond the edges of D.
+template <class C, bool kWhole, class T>
+__device__ __forceinline__ void write(const Result<T>& result,
+                                      const s32 (&acc)[C::kParts][C::kAccumulators],
+                                      const float (&row_scale)[C::kParts][2], const float* scales,
+                                      int first_row, int first_col) {
+  const int t = static_cast<int>(threadIdx.x) % 4;
+  T* const target = result.d + static_cast<int64_t>(first_row) * result.ldd;
+#pragma unroll
+  for (int j = 0; j < C::kTileN / 8; j += sizeof(T) == 2 ? 4 : 1) {
+    if constexpr (sizeof(T) == 2) {
+      float2 col_scale[4], bias[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float* source = scales + (j + i) * 8 + t * 2;
+        col_scale[i] = *reinterpret_cast<const float2*>(source);
+        bias[i] = *reinterpret_cast<const float2*>(source + C::kTileN);
+      }
+#pragma unroll
+      for (int part = 0; part < C::kParts; ++part) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          unsigned words[4];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            const s32* pair = &acc[part][(j + i) * 4 + half * 2];
+            const float scale = row_scale[part][half];
+            words[i] = bits_of_pair<T>(scaled(pair[0], scale, col_scale[i].x, bias[i].x),
+                                       scaled(pair[1], scale, col_scale[i].y, bias[i].y));
+          }
+          transpose_in_quad(words);
+          const int row = part * kMmaM + half * 8;
+          if (kWhole || first_row + row < result.m) {
+            store_words<kWhole>(target + row * result.ldd, first_col + j * 8 + t * 8, result.n,
+                                result.vectors, words);
+          }
+        }
+      }
+    } else {
+      float2 col_scale{}, bias{};
+      if constexpr (std::is_same_v<T, f32>) {
+        const float* source = scales + j * 8 + t * 2;
+        col_scale = *reinterpret_cast<const float2*>(source);
+        bias = *reinterpret_cast<const float2*>(source + C::kTileN);
+      }
+#pragma unroll
+      for (int part = 0; part < C::kParts; ++part) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const s32* pair = &acc[part][j * 4 + half * 2];
+          unsigned words[2] = {static_cast<unsigned>(pair[0]), static_cast<unsigned>(pair[1])};
+          if constexpr (std::is_same_v<T, f32>) {
+            const float scale = row_scale[part][half];
+            words[0] = __float_as_uint(scaled(pair[0], scale, col_scale.x, bias.x));
+            words[1] = __float_as_uint(scaled(pair[1], scale, col_scale.y, bias.y));
+          }
+          const int row = part * kMmaM + half * 8;
+          if (kWhole || first_row + row < result.m) {
+            store_words<kWhole>(target + row * result.ldd, first_col + j * 8 + t * 2, result.n,
+                                result.vectors, words);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A consumer warpgroup: multiplies and writes its tiles, or its half of every tile.
+template <class C, class T>
+__device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scales,
+                                        const Raster& raster, const Result<T>& result, int consumer,
+                                        unsigned first, unsigned step, unsigned rank) {
+  constexpr bool kScaled = !std::is_same_v<T, s32>;
+  constexpr int kColumns = C::kTileN / C::kWriters + (C::kTileN % C::kWriters != 0);
+  const unsigned m_rank = C::kClusterM > 1 ? rank : 0, n_rank = C::kClusterN > 1 ? rank : 0;
+  const int thread = static_cast<int>(threadIdx.x) % kWarpgroup, lane = thread % 32;
+  const int writer = C::kPingPong ? thread : thread + consumer * kWarpgroup;
+  const int scales_barrier = kScalesBarrier + (C::kPingPong ? consumer : 0);
+  float* const scales = all_scales + (C::kPingPong ? consumer : 0) * 2 * C::kTileN;
+  const int consumer_row = C::kPingPong ? 0 : consumer * C::kConsumerM;
+  const auto release = [&](unsigned stage) {
+    if (lane < C::kCluster) arrive_at(shared.empty(stage), static_cast<unsigned>(lane));
+  };
+
+  Position<C::kStages> at;
+  int turn = 0;
+  for (unsigned i = first; i < raster.count; i += step, turn ^= 1) {
+    if (C::kPingPong && turn != consumer) {
+      at.skip(raster.k_blocks);
+      continue;
+    }
+    const int tile_row =
+        static_cast<int>((raster.m(i) * C::kClusterM + m_rank) * C::kTileM) + consumer_row;
+    const int tile_col = static_cast<int>((raster.n(i) * C::kClusterN + n_rank) * C::kTileN);
+    const int first_row = tile_row + thread / 32 * 16 + lane / 4;
+
+    // Scales are on their way while the first products are queued.
+    float row_scale[C::kParts][2] = {};
+    float column[kColumns][2] = {};
+    if constexpr (kScaled) {
+#pragma unroll
+      for (int part = 0; part < C::kParts; ++part) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int row = first_row + part * kMmaM + half * 8;
+          if (row < result.m) row_scale[part][half] = __ldg(result.row_scale + row);
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        const int col = tile_col + writer + c * C::kWriters;
+        if (col < result.n && writer + c * C::kWriters < C::kTileN) {
+          column[c][0] = __ldg(result.col_scale + col);
+          if (result.bias != nullptr) {
+            column[c][1] = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(result.bias) + col));
+          }
+        }
+      }
+    }
+
+    // A stage's phases are told apart by one bit, so a consumer may look at a stage only once the
+    // other one has seen all of its own.
+    if (C::kPingPong && i != first) {
+      sync_threads(kTurnBarrier + consumer, kConsumers * kWarpgroup);
+    }
+    s32 acc[C::kParts][C::kAccumulators];
+    const auto a = [&] {
+      return shared.a(at.stage) + static_cast<unsigned>(consumer_row * kTileK);
+    };
+    wait_for_phase(shared.full(at.stage), at.parity);
+    multiply_stage<C, true>(acc, a(), shared.b(at.stage));
+    unsigned previous = at.stage;
+    at.next();
+    if constexpr (kScaled) {
+      sync_threads(scales_barrier, C::kWriters);  // nobody reads the last tile's any more
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        const int col = writer + c * C::kWriters;
+        if (col < C::kTileN) {
+          scales[col] = column[c][0];
+          scales[col + C::kTileN] = column[c][1];
+        }
+      }
+    }
+    for (unsigned block = 1; block < raster.k_blocks; ++block) {
+      wait_for_phase(shared.full(at.stage), at.parity);
+      multiply_stage<C, false>(acc, a(), shared.b(at.stage));
+      wait_for_products<1>();
+      release(previous);
+      previous = at.stage;
+      at.next();
+    }
+    if (C::kPingPong && i + step < raster.count) {
+      signal_threads(kTurnBarrier + 1 - consumer, kConsumers * kWarpgroup);
+    }
+    wait_for_products<0>();
+#pragma unroll
+    for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
+    release(previous);
+    if constexpr (kScaled) sync_threads(scales_barrier, C::kWriters);
+    if (result.vectors && tile_row + C::kConsumerM <= result.m &&
+        tile_col + C::kTileN <= result.n) {
+      write<C, true>(result, acc, row_scale, scales, first_row, tile_col);
+    } else {
+      write<C, false>(result, acc, row_scale, scales, first_row, tile_col);
+    }
+  }
+}
+
+template <class C, class T>
+__global__ void __launch_bounds__(kThreads, 1)
+    gemm_sm90_kernel(const __grid_constant__ CUtensorMap a_map,
+                     const __grid_constant__ CUtensorMap b_map, const Raster raster,
+                     const Result<T> result) {
+  extern __shared__ __align__(1024) unsigned char shared_memory[];
+  const Shared<C> shared{static_cast<unsigned>(__cvta_generic_to_shared(shared_memory))};
+  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
+  const unsigned rank = C::kCluster > 1 ? rank_in_cluster() : 0;
+  const unsigned first = blockIdx.x / C::kCluster, step = gridDim.x / C::kCluster;
+
+  if (threadIdx.x == 0) {
+    if (shared.base % 1024 != 0) __trap();  // the swizzle counts from multiples of 1024
+    prefetch(a_map);
+    prefetch(b_map);
+    for (unsigned stage = 0; stage < C::kStages; ++stage) {
+      init_barrier(shared.full(stage), 1);
+      init_barrier(shared.empty(stage), C::kReadingWarps * C::kCluster);
+    }
+    publish_barriers();
+  }
+  if constexpr (C::kCluster > 1) {
+    sync_cluster();
+  } else {
+    __syncthreads();
+  }
+  wait_for_earlier_kernels();
+
+  if (warpgroup == 0) {
+    shrink_registers<kProducerRegisters>();
+    if (threadIdx.x == 0) {
+      produce<C>(shared, a_map, b_map, raster, first, step, rank);
+      release_later_kernels();
+    }
+  } else {
+    grow_registers<kConsumerRegisters>();
+    float* const scales = reinterpret_cast<float*>(shared_memory + C::kStages * C::kStageBytes);
+    consume<C>(shared, scales, raster, result, warpgroup - 1, first, step, rank);
+  }
+  // A block must not end while others of its cluster may still copy to it or arrive at it.
+  if constexpr (C::kCluster > 1) {
+    __syncwarp();
+    sync_cluster();
+  }
+}
+
+// ---- The configurations ----
+
+template <class... Cs>
+struct Tiles {
+  static constexpr std::array<GemmSm90Config, sizeof...(Cs)> kConfigs{Cs::kConfig...};
+  /// Calls visit with the one that has this configuration; false where none has.
+  template <class Visit>
+  static bool find(const GemmSm90Config& config, Visit visit) {
+    return ((Cs::kConfig == config && (visit(Cs{}), true)) || ...);
+  }
+};
+using AllTiles =
+    Tiles<Tile<128, 192, true, 2, 1>, Tile<128, 192, true, 1, 2>, Tile<128, 160, true, 2, 1>,
+          Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>, Tile<256, 128, false, 2, 1>,
+          Tile<256, 160, false, 2, 1>, Tile<256, 192, false, 2, 1>, Tile<256, 192, false, 1, 2>>;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class C>
+Raster make_raster(const GemmSm90Problem& p) {
+  const auto m = static_cast<unsigned>(ceil_div(p.m, C::kTileM * C::kClusterM));
+  const auto n = static_cast<unsigned>(ceil_div(p.n, C::kTileN * C::kClusterN));
+  const bool m_is_first = p.m <= p.n;
+  return {m_is_first ? m : n, m * n, m_is_first, static_cast<unsigned>(ceil_div(p.k, kTileK))};
+}
+
+using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
+
+/// The driver's function, found at run time: no program has to link with the driver's library.
+EncodeTiled encode_tiled() {
+  static const EncodeTiled function = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult answer{};
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
+                                           cudaEnableDefault, &answer),
+          "looking for cuTensorMapEncodeTiled");
+    if (answer != cudaDriverEntryPointSuccess || found == nullptr) {
+      throw std::runtime_error("gemm_sm90: the driver has no cuTensorMapEncodeTiled: update it");
+    }
+    return reinterpret_cast<EncodeTiled>(found);
+  }();
+  return function;
+}
+
+/// A map of data[rows, k] in boxes of `box_rows` rows and kTileK bytes.
+GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_t ld,
+                                 int box_rows) {
+  CUtensorMap map;
+  const cuuint64_t extents[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
+  // The leading dimension of a single row may be anything; the driver wants a multiple of 16.
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(rows > 1 ? ld : ceil_div(k, 16) * 16)};
+  const cuuint32_t box[] = {kTileK, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[] = {1, 1};
+  const CUresult status =
+      encode_tiled()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<s8*>(data), extents,
+                     strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (status != CUDA_SUCCESS) {
+    throw std::runtime_error("gemm_sm90: the driver refused to describe an operand");
+  }
+  GemmSm90Plan::TensorMap bytes;
+  static_assert(sizeof(bytes) == sizeof(map));
+  std::memcpy(&bytes, &map, sizeof(map));
+  return bytes;
+}
+
+CUtensorMap as_map(const GemmSm90Plan::TensorMap& bytes) {
+  CUtensorMap map;
+  std::memcpy(&map, &bytes, sizeof(map));
+  return map;
+}
+
+template <class C, class T>
+void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<T>& r,
+            bool overlap) {
+  const GemmSm90Problem& p = plan.problem;
+  const Raster raster = make_raster<C>(p);
+  const auto clusters = std::min(
+      raster.count, static_cast<unsigned>(std::max(plan.multiprocessors / C::kCluster, 1)));
+  const Result<T> result{r.d,
+                         r.ldd,
+                         r.row_scale,
+                         r.col_scale,
+                         r.bias,
+                         static_cast<int>(p.m),
+                         static_cast<int>(p.n),
+                         aligned_rows(r.d, r.ldd, p.m, 16)};
+  const auto kernel = gemm_sm90_kernel<C, T>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kAllBytes),
+        "reserving shared memory for gemm_sm90");
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeClusterDimension;
+  attributes[0].val.clusterDim = {C::kCluster, 1, 1};
+  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[1].val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(clusters * C::kCluster);
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = C::kAllBytes;
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = overlap ? 2 : 1;
+  check(cudaLaunchKernelEx(&config, kernel, as_map(plan.a_map), as_map(plan.b_map), raster, result),
+        "launching gemm_sm90");
+  check(cudaGetLastError(), "launching gemm_sm90");
+}
+
+}  // namespace
+
+bool gemm_sm90_accepts(const GemmSm90Problem& p) {
+  constexpr int64_t kMost = int64_t{1} << 30;  // row numbers of the copy engine are 32 bits wide
+  return p.m > 0 && p.n > 0 && p.k > 0 && p.m <= kMost && p.n <= kMost && p.k <= kMaxS8Depth &&
+         aligned_rows(p.a, p.lda, p.m, 16) && aligned_rows(p.b, p.ldb, p.n, 16);
+}
+
+std::span<const GemmSm90Config> gemm_sm90_configs() { return AllTiles::kConfigs; }
+
+GemmSm90Config preferred_gemm_sm90_config(const GemmSm90Problem& p, int multiprocessors) {
+  GemmSm90Config best = AllTiles::kConfigs[0];
+  double least = 0;
+  for (const GemmSm90Config& c : AllTiles::kConfigs) {
+    const int64_t tiles = ceil_div(p.m, c.tile_m * c.cluster_m) * c.cluster_m *
+                          ceil_div(p.n, c.tile_n * c.cluster_n) * c.cluster_n;
+    const int64_t rounds = ceil_div(tiles, multiprocessors);
+    // Cycles of a stage: what the product units take, or what goes through shared memory.
+    const double products = static_cast<double>(c.tile_m) * c.tile_n / 32;
+    const double bytes = (c.tile_m + c.tile_n) * 128.0 + c.tile_m / 64 * 4.0 * (64 + c.tile_n) * 32;
+    const double stage = std::max(products * 1.1, bytes / 118);
+    const double epilogue = c.tile_m * c.tile_n / 20.0;
+    const double cost =
+        static_cast<double>(rounds) *
+            (static_cast<double>(ceil_div(p.k, kTileK)) * stage + (c.ping_pong ? 0 : epilogue)) +
+        (c.ping_pong ? epilogue : 0);
+    if (least == 0 || cost < least) {
+      least = cost;
+      best = c;
+    }
+  }
+  return best;
+}
+
+GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config& config,
+                            int multiprocessors) {
+  if (!gemm_sm90_accepts(problem)) {
+    throw std::invalid_argument(
+        "gemm_sm90: rows of a and b must start at multiples of 16 bytes, extents be positive and K "
+        "at most 131071");
+  }
+  GemmSm90Plan plan{problem, config, multiprocessors, {}, {}};
+  const bool found = AllTiles::find(config, [&]<class C>(C) {
+    plan.a_map = make_map(problem.a, problem.m, problem.k, problem.lda, C::kARows);
+    plan.b_map = make_map(problem.b, problem.n, problem.k, problem.ldb, C::kBRows);
+  });
+  if (!found) {
+    throw std::invalid_argument("gemm_sm90: no such configuration: take one of those listed");
+  }
+  return plan;
+}
+
+template <class T>
+void gemm_sm90(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<T>& result,
+               bool overlap) {
+  AllTiles::find(plan.config, [&]<class C>(C) { launch<C, T>(stream, plan, result, overlap); });
+}
+
+template void gemm_sm90<s32>(cudaStream_t, const GemmSm90Plan&, const GemmSm90Result<s32>&, bool);
+template void gemm_sm90<f16>(cudaStream_t, const GemmSm90Plan&, const GemmSm90Result<f16>&, bool);
+template void gemm_sm90<bf16>(cudaStream_t, const GemmSm90Plan&, const GemmSm90Result<bf16>&, bool);
+template void gemm_sm90<f32>(cudaStream_t, const GemmSm90Plan&, const GemmSm90Result<f32>&, bool);
+
+}  // namespace octet::cuda
