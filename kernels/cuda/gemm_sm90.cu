@@ -40,6 +40,7 @@ namespace {
 
 constexpr int kTileK = 128;  // bytes of K in a stage: the widest swizzle
 constexpr int kMmaM = 64, kMmaK = 32;
+constexpr int kGroup = 32;  // columns of D of which a thread holds eight in a row
 constexpr int kWarpgroup = 128;
 constexpr int kConsumers = 2;
 constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
@@ -62,38 +63,41 @@ struct Tile {
   static constexpr int kConsumerM = kPingPong ? kM : kM / kConsumers;  // rows of a consumer
   static constexpr int kParts = kConsumerM / kMmaM;                    // of 64 rows
   static constexpr int kAccumulators = kN / 2;                         // of a part, in a thread
-  // Threads that write a tile together, and stage its scales together.
-  static constexpr int kWriters = kPingPong ? kWarpgroup : kConsumers * kWarpgroup;
-  static constexpr int kReadingWarps = kWriters / 32;  // of a stage, in a block
+  static constexpr int kReadingWarps = (kPingPong ? 1 : kConsumers) * kWarpgroup / 32;  // of a stage
 
   static constexpr int kABytes = kM * kTileK, kBBytes = kN * kTileK;
   static constexpr int kStageBytes = kABytes + kBBytes;
-  static constexpr int kScaleBytes = 2 * kN * 4;  // column scales and bias of a tile
-  static constexpr int kScalesBytes = (kPingPong ? kConsumers : 1) * kScaleBytes;
+  static constexpr int kScalesBytes = kConsumers * kN * 4;  // column scales of each one's tile
   static constexpr int kStages = (kSharedBytes - kScalesBytes - 256) / kStageBytes;
   static constexpr int kAllBytes = kStages * kStageBytes + kScalesBytes + 2 * kStages * 8;
 
   // What a block copies itself of a tile's rows of A and B.
   static constexpr int kARows = kM / kClusterN, kBRows = kN / kClusterM;
+  static constexpr bool kCanPermute = kBRows % kGroup == 0;
 
   static_assert(kConsumerM % kMmaM == 0 && kN % 32 == 0 && kN <= 256);
-  static_assert(kCluster <= 2 && kARows % 8 == 0 && kBRows % 8 == 0 && kARows <= 256);
+  static_assert(kCluster <= 4 && kARows % 8 == 0 && kBRows % 8 == 0 && kARows <= 256);
   static_assert(kParts * kAccumulators <= 192, "accumulators must leave room in the registers");
   static_assert(kStages >= 3 && kAllBytes <= kSharedBytes);
 };
 
-/// How the tiles are numbered, in units of a cluster's tiles.
+/// How the tiles are numbered, in units of a cluster's tiles: in groups of so many along one side,
+/// along it first.
 struct Raster {
-  unsigned along;     // extent of the side that is numbered first
+  unsigned along, across;  // extents of the side that is numbered first, and of the other one
+  unsigned group;
   unsigned count;     // in all
-  bool m_is_first;    // that side is M
+  bool m_is_first;    // the first side is M
   unsigned k_blocks;  // of kTileK
 
-  __device__ __forceinline__ unsigned m(unsigned i) const {
-    return m_is_first ? i % along : i / along;
-  }
-  __device__ __forceinline__ unsigned n(unsigned i) const {
-    return m_is_first ? i / along : i % along;
+  struct Tile {
+    unsigned m, n;
+  };
+  __device__ __forceinline__ Tile operator[](unsigned i) const {
+    const unsigned start = i / (group * across) * group, in_group = i - start * across;
+    const unsigned width = min(group, along - start);
+    const unsigned first = start + in_group % width, second = in_group / width;
+    return m_is_first ? Tile{first, second} : Tile{second, first};
   }
 };
 
@@ -105,7 +109,10 @@ struct Result {
   const float* col_scale;
   const T* bias;  // nullptr: none
   int m, n;
-  bool vectors;  // rows of d start at multiples of 16 bytes
+  bool vectors;    // rows of d start at multiples of 16 bytes and have a multiple of 8 columns
+  bool permuted;   // the order of B's rows in shared memory
+  bool streaming;  // what is written is not read again soon
+  unsigned stagger;  // stages that the second of two cooperating consumers starts late
 };
 
 /// Where a walk over the stages stands.
@@ -147,13 +154,19 @@ struct Shared {
 template <class C>
 __device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorMap& a_map,
                                         const CUtensorMap& b_map, const Raster& raster,
-                                        unsigned first, unsigned step, unsigned rank) {
-  constexpr unsigned short kEveryBlock = (1 << C::kCluster) - 1;
-  const unsigned m_rank = C::kClusterM > 1 ? rank : 0, n_rank = C::kClusterN > 1 ? rank : 0;
+                                        unsigned first, unsigned step, unsigned rank,
+                                        bool permuted) {
+  const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
+  // The blocks that share rows of A have one m_rank, those that share rows of B one n_rank.
+  const auto a_blocks =
+      static_cast<unsigned short>((C::kClusterN > 1 ? 1 | 1 << C::kClusterM : 1) << m_rank);
+  const auto b_blocks =
+      static_cast<unsigned short>(((1 << C::kClusterM) - 1) << n_rank * C::kClusterM);
   Position<C::kStages> at;
   for (unsigned i = first; i < raster.count; i += step) {
-    const int a_row = static_cast<int>((raster.m(i) * C::kClusterM + m_rank) * C::kTileM);
-    const int b_row = static_cast<int>((raster.n(i) * C::kClusterN + n_rank) * C::kTileN);
+    const auto tile = raster[i];
+    const int a_row = static_cast<int>((tile.m * C::kClusterM + m_rank) * C::kTileM);
+    const int b_row = static_cast<int>((tile.n * C::kClusterN + n_rank) * C::kTileN);
     for (unsigned block = 0; block < raster.k_blocks; ++block) {
       const int column = static_cast<int>(block * kTileK);
       const unsigned full = shared.full(at.stage);
@@ -161,17 +174,19 @@ __device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorM
       arrive_and_expect(full, C::kStageBytes);
       if constexpr (C::kClusterN > 1) {
         const unsigned part = n_rank * C::kARows;
-        copy_box_to(kEveryBlock, shared.a(at.stage) + part * kTileK, a_map, column,
+        copy_box_to(a_blocks, shared.a(at.stage) + part * kTileK, a_map, column,
                     a_row + static_cast<int>(part), full);
       } else {
         copy_box(shared.a(at.stage), a_map, column, a_row, full);
       }
+      const unsigned part = m_rank * C::kBRows;
+      const int row = b_row + static_cast<int>(part);
+      const unsigned target = shared.b(at.stage) + part * kTileK;
       if constexpr (C::kClusterM > 1) {
-        const unsigned part = m_rank * C::kBRows;
-        copy_box_to(kEveryBlock, shared.b(at.stage) + part * kTileK, b_map, column,
-                    b_row + static_cast<int>(part), full);
+        copy_groups_to(b_blocks, target, b_map, column, permuted ? 0 : row,
+                       permuted ? row / kGroup : 0, full);
       } else {
-        copy_box(shared.b(at.stage), b_map, column, b_row, full);
+        copy_groups(target, b_map, column, permuted ? 0 : row, permuted ? row / kGroup : 0, full);
       }
       at.next();
     }
@@ -195,121 +210,124 @@ __device__ __forceinline__ void multiply_stage(s32 (&acc)[C::kParts][C::kAccumul
 }
 
 /// The lanes of a quad hold word t of four neighbouring units each; afterwards lane t holds unit t.
-__device__ __forceinline__ void transpose_in_quad(unsigned (&v)[4]) {
+__device__ __forceinline__ void transpose_in_quad(s32& v0, s32& v1, s32& v2, s32& v3) {
   const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
-#pragma unroll
-  for (int i = 0; i < 4; i += 2) {
-    const unsigned other = __shfl_xor_sync(~0u, odd ? v[i] : v[i + 1], 1);
-    (odd ? v[i] : v[i + 1]) = other;
-  }
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const unsigned other = __shfl_xor_sync(~0u, upper ? v[i] : v[i + 2], 2);
-    (upper ? v[i] : v[i + 2]) = other;
-  }
+  const auto exchange = [](bool second, s32& first_word, s32& second_word, int distance) {
+    const s32 other = __shfl_xor_sync(~0u, second ? first_word : second_word, distance);
+    (second ? first_word : second_word) = other;
+  };
+  exchange(odd, v0, v1, 1);
+  exchange(odd, v2, v3, 1);
+  exchange(upper, v0, v2, 2);
+  exchange(upper, v1, v3, 2);
 }
 
-/// Neighbouring elements of a row from their bits, 4 / sizeof(T) to a word. kWhole: none lies
-/// beyond `cols`, and the access is aligned.
-template <bool kWhole, class T, int kWords>
-__device__ __forceinline__ void store_words(T* row, int col, int cols, bool vectors,
-                                            const unsigned (&words)[kWords]) {
-  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
-  constexpr int kCount = kWords * kOfWord;
-  if (kWhole || (vectors && col + kCount <= cols)) {
-    if constexpr (kWords == 4) {
-      *reinterpret_cast<uint4*>(row + col) = make_uint4(words[0], words[1], words[2], words[3]);
-    } else {
-      *reinterpret_cast<uint2*>(row + col) = make_uint2(words[0], words[1]);
-    }
+template <class T>
+__device__ __forceinline__ Bits<T> rounded(float value) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return __half_as_ushort(__float2half_rn(value));
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    return __bfloat16_as_ushort(__float2bfloat16_rn(value));
   } else {
-#pragma unroll
-    for (int e = 0; e < kCount; ++e) {
-      if (col + e < cols) {
-        reinterpret_cast<Bits<T>*>(row)[col + e] =
-            static_cast<Bits<T>>(words[e / kOfWord] >> (e % kOfWord * 16));
-      }
-    }
+    return __float_as_uint(value);
   }
 }
-
 /// Two neighbouring 16-bit elements as a word.
 template <class T>
 __device__ __forceinline__ unsigned bits_of_pair(float first, float second) {
-  if constexpr (std::is_same_v<T, f16>) {
-    return __half_as_ushort(__float2half_rn(first)) |
-           static_cast<unsigned>(__half_as_ushort(__float2half_rn(second))) << 16;
-  } else {
-    return __bfloat16_as_ushort(__float2bfloat16_rn(first)) |
-           static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
-  }
+  return rounded<T>(first) | static_cast<unsigned>(rounded<T>(second)) << 16;
 }
 
 __device__ __forceinline__ float scaled(s32 acc, float row_scale, float col_scale, float bias) {
   return __fmaf_rn(__int2float_rn(acc), __fmul_rn(row_scale, col_scale), bias);
 }
 
-/// Writes a consumer's accumulators from row `first_row` and column `first_col` on. `scales`: the
-/// tile's column scales, then its bias. kWhole: nothing lies beyond the edges of D.
-template <class C, bool kWhole, class T>
+/// Writes a consumer's accumulators from row `first_row` and column `first_col` on: of each group
+/// of columns, a thread writes eight in a row. `scales`: the tile's column scales. kDirect: the
+/// columns lie permuted so that a thread holds these eight, and rows may be written in vectors.
+template <class C, bool kDirect, class T>
 __device__ __forceinline__ void write(const Result<T>& result,
                                       const s32 (&acc)[C::kParts][C::kAccumulators],
                                       const float (&row_scale)[C::kParts][2], const float* scales,
                                       int first_row, int first_col) {
   const int t = static_cast<int>(threadIdx.x) % 4;
-  T* const target = result.d + static_cast<int64_t>(first_row) * result.ldd;
+  const std::uint64_t policy = result.streaming ? pass_policy() : keep_policy();
+  T* target[C::kParts][2];
 #pragma unroll
-  for (int j = 0; j < C::kTileN / 8; j += sizeof(T) == 2 ? 4 : 1) {
-    if constexpr (sizeof(T) == 2) {
-      float2 col_scale[4], bias[4];
+  for (int part = 0; part < C::kParts; ++part) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float* source = scales + (j + i) * 8 + t * 2;
-        col_scale[i] = *reinterpret_cast<const float2*>(source);
-        bias[i] = *reinterpret_cast<const float2*>(source + C::kTileN);
+    for (int half = 0; half < 2; ++half) {
+      target[part][half] =
+          result.d + static_cast<int64_t>(first_row + part * kMmaM + half * 8) * result.ldd +
+          first_col + t * 8;
+      keep(target[part][half]);
+    }
+  }
+#pragma unroll
+  for (int group = 0; group < C::kTileN / kGroup; ++group) {
+    const int col = first_col + group * kGroup + t * 8;
+    float col_scale[8] = {}, bias[8] = {};
+    if constexpr (!std::is_same_v<T, s32>) {
+#pragma unroll
+      for (int e = 0; e < 8; e += 4) {
+        const auto four =
+            *reinterpret_cast<const float4*>(scales + group * kGroup + t * 8 + e);
+        col_scale[e] = four.x, col_scale[e + 1] = four.y;
+        col_scale[e + 2] = four.z, col_scale[e + 3] = four.w;
       }
+      if (result.bias != nullptr) {
 #pragma unroll
-      for (int part = 0; part < C::kParts; ++part) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          unsigned words[4];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const s32* pair = &acc[part][(j + i) * 4 + half * 2];
-            const float scale = row_scale[part][half];
-            words[i] = bits_of_pair<T>(scaled(pair[0], scale, col_scale[i].x, bias[i].x),
-                                       scaled(pair[1], scale, col_scale[i].y, bias[i].y));
-          }
-          transpose_in_quad(words);
-          const int row = part * kMmaM + half * 8;
-          if (kWhole || first_row + row < result.m) {
-            store_words<kWhole>(target + row * result.ldd, first_col + j * 8 + t * 8, result.n,
-                                result.vectors, words);
+        for (int e = 0; e < 8; ++e) {
+          if (col + e < result.n) {
+            bias[e] = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(result.bias) + col + e));
           }
         }
       }
-    } else {
-      float2 col_scale{}, bias{};
-      if constexpr (std::is_same_v<T, f32>) {
-        const float* source = scales + j * 8 + t * 2;
-        col_scale = *reinterpret_cast<const float2*>(source);
-        bias = *reinterpret_cast<const float2*>(source + C::kTileN);
-      }
+    }
 #pragma unroll
-      for (int part = 0; part < C::kParts; ++part) {
+    for (int part = 0; part < C::kParts; ++part) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const s32* pair = &acc[part][j * 4 + half * 2];
-          unsigned words[2] = {static_cast<unsigned>(pair[0]), static_cast<unsigned>(pair[1])};
-          if constexpr (std::is_same_v<T, f32>) {
-            const float scale = row_scale[part][half];
-            words[0] = __float_as_uint(scaled(pair[0], scale, col_scale.x, bias.x));
-            words[1] = __float_as_uint(scaled(pair[1], scale, col_scale.y, bias.y));
+      for (int half = 0; half < 2; ++half) {
+        s32 v[8];
+#pragma unroll
+        for (int e = 0; e < 8; ++e) v[e] = acc[part][(group * 4 + e / 2) * 4 + half * 2 + e % 2];
+        if (!kDirect && !result.permuted) {
+          transpose_in_quad(v[0], v[2], v[4], v[6]);
+          transpose_in_quad(v[1], v[3], v[5], v[7]);
+        }
+        unsigned words[2 * sizeof(T)];
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          if constexpr (std::is_same_v<T, s32>) {
+            words[e] = static_cast<unsigned>(v[e]);
+          } else if constexpr (std::is_same_v<T, f32>) {
+            words[e] =
+                rounded<T>(scaled(v[e], row_scale[part][half], col_scale[e], bias[e]));
+          } else if (e % 2 == 0) {
+            words[e / 2] = bits_of_pair<T>(
+                scaled(v[e], row_scale[part][half], col_scale[e], bias[e]),
+                scaled(v[e + 1], row_scale[part][half], col_scale[e + 1], bias[e + 1]));
           }
-          const int row = part * kMmaM + half * 8;
-          if (kWhole || first_row + row < result.m) {
-            store_words<kWhole>(target + row * result.ldd, first_col + j * 8 + t * 2, result.n,
-                                result.vectors, words);
+        }
+        const int row = part * kMmaM + half * 8;
+        T* const to = target[part][half] + group * kGroup;
+        if (first_row + row >= result.m) continue;
+        if (kDirect || result.vectors) {
+          if (col < result.n) {
+#pragma unroll
+            for (int w = 0; w < static_cast<int>(2 * sizeof(T)); w += 4) {
+              const unsigned vector[4] = {words[w], words[w + 1], words[w + 2], words[w + 3]};
+              store_vector(to + w * 4 / sizeof(T), vector, policy);
+            }
+          }
+        } else {
+#pragma unroll
+          for (int e = 0; e < 8; ++e) {
+            if (col + e < result.n) {
+              reinterpret_cast<Bits<T>*>(to)[e] =
+                  sizeof(T) == 4 ? static_cast<Bits<T>>(words[e / (4 / sizeof(T))])
+                                 : static_cast<Bits<T>>(words[e / 2] >> e % 2 * 16);
+            }
           }
         }
       }
@@ -323,12 +341,10 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
                                         const Raster& raster, const Result<T>& result, int consumer,
                                         unsigned first, unsigned step, unsigned rank) {
   constexpr bool kScaled = !std::is_same_v<T, s32>;
-  constexpr int kColumns = C::kTileN / C::kWriters + (C::kTileN % C::kWriters != 0);
-  const unsigned m_rank = C::kClusterM > 1 ? rank : 0, n_rank = C::kClusterN > 1 ? rank : 0;
+  constexpr int kColumns = C::kTileN / kWarpgroup + (C::kTileN % kWarpgroup != 0);
+  const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
   const int thread = static_cast<int>(threadIdx.x) % kWarpgroup, lane = thread % 32;
-  const int writer = C::kPingPong ? thread : thread + consumer * kWarpgroup;
-  const int scales_barrier = kScalesBarrier + (C::kPingPong ? consumer : 0);
-  float* const scales = all_scales + (C::kPingPong ? consumer : 0) * 2 * C::kTileN;
+  float* const scales = all_scales + consumer * C::kTileN;
   const int consumer_row = C::kPingPong ? 0 : consumer * C::kConsumerM;
   const auto release = [&](unsigned stage) {
     if (lane < C::kCluster) arrive_at(shared.empty(stage), static_cast<unsigned>(lane));
@@ -341,14 +357,15 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
       at.skip(raster.k_blocks);
       continue;
     }
+    const auto tile = raster[i];
     const int tile_row =
-        static_cast<int>((raster.m(i) * C::kClusterM + m_rank) * C::kTileM) + consumer_row;
-    const int tile_col = static_cast<int>((raster.n(i) * C::kClusterN + n_rank) * C::kTileN);
+        static_cast<int>((tile.m * C::kClusterM + m_rank) * C::kTileM) + consumer_row;
+    const int tile_col = static_cast<int>((tile.n * C::kClusterN + n_rank) * C::kTileN);
     const int first_row = tile_row + thread / 32 * 16 + lane / 4;
 
     // Scales are on their way while the first products are queued.
     float row_scale[C::kParts][2] = {};
-    float column[kColumns][2] = {};
+    float column[kColumns] = {};
     if constexpr (kScaled) {
 #pragma unroll
       for (int part = 0; part < C::kParts; ++part) {
@@ -360,12 +377,9 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
       }
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
-        const int col = tile_col + writer + c * C::kWriters;
-        if (col < result.n && writer + c * C::kWriters < C::kTileN) {
-          column[c][0] = __ldg(result.col_scale + col);
-          if (result.bias != nullptr) {
-            column[c][1] = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(result.bias) + col));
-          }
+        const int col = thread + c * kWarpgroup;
+        if (col < C::kTileN && tile_col + col < result.n) {
+          column[c] = __ldg(result.col_scale + tile_col + col);
         }
       }
     }
@@ -375,6 +389,9 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     if (C::kPingPong && i != first) {
       sync_threads(kTurnBarrier + consumer, kConsumers * kWarpgroup);
     }
+    const bool staggers = !C::kPingPong && i == first && result.stagger != 0 &&
+                          result.stagger < raster.k_blocks;
+    if (staggers && consumer == 1) sync_threads(kTurnBarrier, kConsumers * kWarpgroup);
     s32 acc[C::kParts][C::kAccumulators];
     const auto a = [&] {
       return shared.a(at.stage) + static_cast<unsigned>(consumer_row * kTileK);
@@ -384,19 +401,19 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     unsigned previous = at.stage;
     at.next();
     if constexpr (kScaled) {
-      sync_threads(scales_barrier, C::kWriters);  // nobody reads the last tile's any more
+      sync_threads(kScalesBarrier + consumer, kWarpgroup);  // nobody reads the last tile's any more
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
-        const int col = writer + c * C::kWriters;
-        if (col < C::kTileN) {
-          scales[col] = column[c][0];
-          scales[col + C::kTileN] = column[c][1];
-        }
+        const int col = thread + c * kWarpgroup;
+        if (col < C::kTileN) scales[col] = column[c];
       }
     }
     for (unsigned block = 1; block < raster.k_blocks; ++block) {
       wait_for_phase(shared.full(at.stage), at.parity);
       multiply_stage<C, false>(acc, a(), shared.b(at.stage));
+      if (staggers && consumer == 0 && block == result.stagger) {
+        signal_threads(kTurnBarrier, kConsumers * kWarpgroup);
+      }
       wait_for_products<1>();
       release(previous);
       previous = at.stage;
@@ -409,9 +426,8 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
 #pragma unroll
     for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
     release(previous);
-    if constexpr (kScaled) sync_threads(scales_barrier, C::kWriters);
-    if (result.vectors && tile_row + C::kConsumerM <= result.m &&
-        tile_col + C::kTileN <= result.n) {
+    if constexpr (kScaled) sync_threads(kScalesBarrier + consumer, kWarpgroup);
+    if (C::kCanPermute && result.vectors && result.permuted) {
       write<C, true>(result, acc, row_scale, scales, first_row, tile_col);
     } else {
       write<C, false>(result, acc, row_scale, scales, first_row, tile_col);
@@ -450,7 +466,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (warpgroup == 0) {
     shrink_registers<kProducerRegisters>();
     if (threadIdx.x == 0) {
-      produce<C>(shared, a_map, b_map, raster, first, step, rank);
+      produce<C>(shared, a_map, b_map, raster, first, step, rank, result.permuted);
       release_later_kernels();
     }
   } else {
@@ -469,26 +485,54 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class... Cs>
 struct Tiles {
-  static constexpr std::array<GemmSm90Config, sizeof...(Cs)> kConfigs{Cs::kConfig...};
   /// Calls visit with the one that has this configuration; false where none has.
   template <class Visit>
-  static bool find(const GemmSm90Config& config, Visit visit) {
-    return ((Cs::kConfig == config && (visit(Cs{}), true)) || ...);
+  static bool find(const GemmSm90Config& c, Visit visit) {
+    const GemmSm90Config kernel{c.tile_m, c.tile_n, c.ping_pong, c.cluster_m, c.cluster_n};
+    return ((Cs::kConfig == kernel && (visit(Cs{}), true)) || ...);
   }
 };
 using AllTiles =
-    Tiles<Tile<128, 192, true, 2, 1>, Tile<128, 192, true, 1, 2>, Tile<128, 160, true, 2, 1>,
-          Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>, Tile<256, 128, false, 2, 1>,
-          Tile<256, 160, false, 2, 1>, Tile<256, 192, false, 2, 1>, Tile<256, 192, false, 1, 2>>;
+    Tiles<Tile<128, 192, true, 2, 1>, Tile<128, 192, true, 1, 2>, Tile<128, 192, true, 2, 2>,
+          Tile<128, 160, true, 1, 2>, Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>,
+          Tile<128, 256, false, 2, 2>, Tile<256, 160, false, 1, 2>, Tile<256, 192, false, 2, 1>,
+          Tile<256, 192, false, 1, 2>, Tile<256, 192, false, 2, 2>>;
+constexpr GemmSm90Config kCandidates[] = {
+    {128, 192, true, 2, 1, false},
+    {128, 192, true, 2, 1},
+    {128, 192, true, 2, 1, true, true},
+    {128, 192, true, 2, 1, true, false, 8},
+    {128, 192, true, 2, 1, true, true, 8},
+    {128, 192, true, 1, 2},
+    {128, 192, true, 2, 2},
+    {128, 192, true, 2, 2, true, true},
+    {128, 160, true, 1, 2},
+    {128, 128, true, 2, 1},
+    {128, 256, false, 2, 1},
+    {128, 256, false, 2, 1, true, false, 0, 1},
+    {128, 256, false, 2, 2},
+    {256, 160, false, 1, 2, false},
+    {256, 160, false, 1, 2},
+    {256, 160, false, 1, 2, true, false, 0, 1},
+    {256, 192, false, 2, 1},
+    {256, 192, false, 1, 2},
+    {256, 192, false, 1, 2, true, false, 0, 1},
+    {256, 192, false, 1, 2, true, false, 0, 2},
+    {256, 192, false, 2, 2},
+};
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class C>
-Raster make_raster(const GemmSm90Problem& p) {
+Raster make_raster(const GemmSm90Problem& p, int group) {
   const auto m = static_cast<unsigned>(ceil_div(p.m, C::kTileM * C::kClusterM));
   const auto n = static_cast<unsigned>(ceil_div(p.n, C::kTileN * C::kClusterN));
   const bool m_is_first = p.m <= p.n;
-  return {m_is_first ? m : n, m * n, m_is_first, static_cast<unsigned>(ceil_div(p.k, kTileK))};
+  const unsigned along = m_is_first ? m : n, across = m_is_first ? n : m;
+  return {along,      across,
+          group > 0 ? std::min(static_cast<unsigned>(group), along) : along,
+          m * n,      m_is_first,
+          static_cast<unsigned>(ceil_div(p.k, kTileK))};
 }
 
 using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
@@ -509,17 +553,12 @@ EncodeTiled encode_tiled() {
   return function;
 }
 
-/// A map of data[rows, k] in boxes of `box_rows` rows and kTileK bytes.
-GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_t ld,
-                                 int box_rows) {
+GemmSm90Plan::TensorMap encode(const s8* data, unsigned rank, const cuuint64_t* extents,
+                               const cuuint64_t* strides, const cuuint32_t* box) {
   CUtensorMap map;
-  const cuuint64_t extents[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
-  // The leading dimension of a single row may be anything; the driver wants a multiple of 16.
-  const cuuint64_t strides[] = {static_cast<cuuint64_t>(rows > 1 ? ld : ceil_div(k, 16) * 16)};
-  const cuuint32_t box[] = {kTileK, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[] = {1, 1};
+  const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   const CUresult status =
-      encode_tiled()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<s8*>(data), extents,
+      encode_tiled()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, rank, const_cast<s8*>(data), extents,
                      strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
@@ -531,19 +570,70 @@ GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_
   return bytes;
 }
 
+/// The leading dimension of a single row may be anything; the driver wants a multiple of 16.
+cuuint64_t stride_of(int64_t rows, int64_t k, int64_t ld) {
+  return static_cast<cuuint64_t>(rows > 1 ? ld : ceil_div(k, 16) * 16);
+}
+
+/// A map of data[rows, k] in boxes of `box_rows` rows and kTileK bytes.
+GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_t ld,
+                                 int box_rows) {
+  const cuuint64_t extents[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[] = {stride_of(rows, k, ld)};
+  const cuuint32_t box[] = {kTileK, static_cast<cuuint32_t>(box_rows)};
+  return encode(data, 2, extents, strides, box);
+}
+
+/// The same, five dimensions. Permuted, row 8 j + 2 t + e of a group in shared memory, of which the
+/// accumulators are those of thread t of a quad, is row 8 t + 2 j + e of the group in memory: the
+/// dimensions are e, t, j and the group.
+GemmSm90Plan::TensorMap make_map_of_groups(const s8* data, int64_t rows, int64_t k, int64_t ld,
+                                           int box_rows, bool permuted) {
+  const cuuint64_t stride = stride_of(rows, k, ld);
+  const auto depth = static_cast<cuuint64_t>(k), count = static_cast<cuuint64_t>(rows);
+  const auto box_count = static_cast<cuuint32_t>(box_rows);
+  if (permuted) {
+    const cuuint64_t extents[] = {depth, 2, 4, 4, count / kGroup};
+    const cuuint64_t strides[] = {stride, 8 * stride, 2 * stride, kGroup * stride};
+    const cuuint32_t box[] = {kTileK, 2, 4, 4, box_count / kGroup};
+    return encode(data, 5, extents, strides, box);
+  }
+  const cuuint64_t extents[] = {depth, count, 1, 1, 1};
+  const cuuint64_t strides[] = {stride, stride, stride, stride};
+  const cuuint32_t box[] = {kTileK, box_count, 1, 1, 1};
+  return encode(data, 5, extents, strides, box);
+}
+
 CUtensorMap as_map(const GemmSm90Plan::TensorMap& bytes) {
   CUtensorMap map;
   std::memcpy(&map, &bytes, sizeof(map));
   return map;
 }
 
+/// Clusters of the kernel that the device holds at a time; lets the kernel have its shared memory.
+template <class C, class Kernel>
+int resident_clusters(Kernel kernel) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kAllBytes),
+        "reserving shared memory for gemm_sm90");
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {C::kCluster, 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(C::kCluster);
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = C::kAllBytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int count = 0;
+  check(cudaOccupancyMaxActiveClusters(&count, kernel, &config), "counting clusters for gemm_sm90");
+  return std::max(count, 1);
+}
+
 template <class C, class T>
 void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<T>& r,
             bool overlap) {
   const GemmSm90Problem& p = plan.problem;
-  const Raster raster = make_raster<C>(p);
-  const auto clusters = std::min(
-      raster.count, static_cast<unsigned>(std::max(plan.multiprocessors / C::kCluster, 1)));
+  const Raster raster = make_raster<C>(p, plan.config.group);
   const Result<T> result{r.d,
                          r.ldd,
                          r.row_scale,
@@ -551,10 +641,15 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
                          r.bias,
                          static_cast<int>(p.m),
                          static_cast<int>(p.n),
-                         aligned_rows(r.d, r.ldd, p.m, 16)};
+                         p.n % 8 == 0 && aligned_rows(r.d, r.ldd, p.m, 16),
+                         plan.permuted,
+                         plan.config.streaming,
+                         static_cast<unsigned>(plan.config.stagger)};
   const auto kernel = gemm_sm90_kernel<C, T>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kAllBytes),
-        "reserving shared memory for gemm_sm90");
+  static const int resident = resident_clusters<C>(kernel);
+  const auto clusters =
+      std::min({raster.count, static_cast<unsigned>(resident),
+                static_cast<unsigned>(std::max(plan.multiprocessors / C::kCluster, 1))});
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeClusterDimension;
   attributes[0].val.clusterDim = {C::kCluster, 1, 1};
@@ -580,12 +675,12 @@ bool gemm_sm90_accepts(const GemmSm90Problem& p) {
          aligned_rows(p.a, p.lda, p.m, 16) && aligned_rows(p.b, p.ldb, p.n, 16);
 }
 
-std::span<const GemmSm90Config> gemm_sm90_configs() { return AllTiles::kConfigs; }
+std::span<const GemmSm90Config> gemm_sm90_configs() { return kCandidates; }
 
 GemmSm90Config preferred_gemm_sm90_config(const GemmSm90Problem& p, int multiprocessors) {
-  GemmSm90Config best = AllTiles::kConfigs[0];
+  GemmSm90Config best = kCandidates[0];
   double least = 0;
-  for (const GemmSm90Config& c : AllTiles::kConfigs) {
+  for (const GemmSm90Config& c : kCandidates) {
     const int64_t tiles = ceil_div(p.m, c.tile_m * c.cluster_m) * c.cluster_m *
                           ceil_div(p.n, c.tile_n * c.cluster_n) * c.cluster_n;
     const int64_t rounds = ceil_div(tiles, multiprocessors);
@@ -613,10 +708,12 @@ GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config
         "gemm_sm90: rows of a and b must start at multiples of 16 bytes, extents be positive and K "
         "at most 131071");
   }
-  GemmSm90Plan plan{problem, config, multiprocessors, {}, {}};
+  GemmSm90Plan plan{problem, config, multiprocessors, false, {}, {}};
   const bool found = AllTiles::find(config, [&]<class C>(C) {
     plan.a_map = make_map(problem.a, problem.m, problem.k, problem.lda, C::kARows);
-    plan.b_map = make_map(problem.b, problem.n, problem.k, problem.ldb, C::kBRows);
+    plan.permuted = config.permuted && C::kCanPermute && problem.n % kGroup == 0;
+    plan.b_map = make_map_of_groups(problem.b, problem.n, problem.k, problem.ldb, C::kBRows,
+                                    plan.permuted);
   });
   if (!found) {
     throw std::invalid_argument("gemm_sm90: no such configuration: take one of those listed");

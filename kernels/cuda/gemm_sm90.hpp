@@ -36,6 +36,10 @@ struct GemmSm90Config {
   int tile_m, tile_n;
   bool ping_pong;
   int cluster_m, cluster_n;
+  bool permuted = true;     // rows of B are copied in the order that makes results contiguous
+  bool streaming = false;   // results leave the L2 cache first
+  int group = 0;            // of tiles (clusters) along the side that is numbered first; 0: all
+  int stagger = 0;          // stages that the second of two cooperating consumers starts late
 
   bool operator==(const GemmSm90Config&) const = default;
 };
@@ -53,6 +57,7 @@ struct GemmSm90Plan {
   GemmSm90Problem problem;
   GemmSm90Config config;
   int multiprocessors;
+  bool permuted;
   TensorMap a_map, b_map;
 };
 /// Takes about a microsecond; allocates nothing on the device. Throws std::invalid_argument for a

@@ -117,6 +117,44 @@ __device__ __forceinline__ void copy_box_to(unsigned short blocks, unsigned targ
       "l"(reinterpret_cast<std::uint64_t>(&map)), "r"(column), "r"(row), "r"(barrier), "h"(blocks)
       : "memory");
 }
+/// The same for a map of five dimensions: the box at (column, row, 0, 0, group).
+__device__ __forceinline__ void copy_groups(unsigned target, const CUtensorMap& map, int column,
+                                            int row, int group, unsigned barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4, %4, %5}], [%6];" ::"r"(target),
+      "l"(reinterpret_cast<std::uint64_t>(&map)), "r"(column), "r"(row), "r"(0), "r"(group),
+      "r"(barrier)
+      : "memory");
+}
+__device__ __forceinline__ void copy_groups_to(unsigned short blocks, unsigned target,
+                                               const CUtensorMap& map, int column, int row,
+                                               int group, unsigned barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%2, %3, %4, %4, %5}], [%6], %7;" ::"r"(target),
+      "l"(reinterpret_cast<std::uint64_t>(&map)), "r"(column), "r"(row), "r"(0), "r"(group),
+      "r"(barrier), "h"(blocks)
+      : "memory");
+}
+
+/// What the L2 cache does with the lines of a store.
+__device__ __forceinline__ std::uint64_t keep_policy() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+__device__ __forceinline__ std::uint64_t pass_policy() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+__device__ __forceinline__ void store_vector(void* target, const unsigned (&v)[4],
+                                             std::uint64_t policy) {
+  asm volatile("st.global.L2::cache_hint.v4.b32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(target),
+               "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]), "l"(policy)
+               : "memory");
+}
 
 /// Gives registers of this warpgroup back, or takes some: kCount a thread from here on.
 template <int kCount>
@@ -155,6 +193,12 @@ template <int kCount>
 __device__ __forceinline__ void hold(s32 (&d)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(d[i])::"memory");
+}
+
+/// Keeps the compiler from computing an address again at each use.
+template <class T>
+__device__ __forceinline__ void keep(T*& address) {
+  asm volatile("" : "+l"(address));
 }
 
 // The names of ten registers whose numbers begin with `t`, or of the first few of them.
