@@ -41,6 +41,7 @@ namespace {
 constexpr int kTileK = 128;  // bytes of K in a stage: the widest swizzle
 constexpr int kMmaM = 64, kMmaK = 32;
 constexpr int kGroup = 32;  // columns of D of which a thread holds eight in a row
+constexpr int kBufferRows = 16, kBufferCols = 64, kBufferBytes = 2048;  // of 16-bit results
 constexpr int kWarpgroup = 128;
 constexpr int kConsumers = 2;
 constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
@@ -52,9 +53,12 @@ constexpr int kScalesBarrier = 1;  // + consumer
 constexpr int kTurnBarrier = 3;    // + consumer
 
 /// A configuration as a type.
-template <int kM, int kN, bool kPingPongs, int kClusterRows, int kClusterCols>
+template <int kM, int kN, bool kPingPongs, int kClusterRows, int kClusterCols,
+          int kResultBuffers = 0>
 struct Tile {
-  static constexpr GemmSm90Config kConfig{kM, kN, kPingPongs, kClusterRows, kClusterCols};
+  static constexpr GemmSm90Config kConfig{kM,           kN,           kPingPongs,
+                                          kClusterRows, kClusterCols, kResultBuffers};
+  static constexpr int kBuffers = kResultBuffers;
   static constexpr int kTileM = kM, kTileN = kN;
   static constexpr bool kPingPong = kPingPongs;
   static constexpr int kClusterM = kClusterRows, kClusterN = kClusterCols;
@@ -63,13 +67,16 @@ struct Tile {
   static constexpr int kConsumerM = kPingPong ? kM : kM / kConsumers;  // rows of a consumer
   static constexpr int kParts = kConsumerM / kMmaM;                    // of 64 rows
   static constexpr int kAccumulators = kN / 2;                         // of a part, in a thread
-  static constexpr int kReadingWarps = (kPingPong ? 1 : kConsumers) * kWarpgroup / 32;  // of a stage
+  static constexpr int kReadingWarps =
+      (kPingPong ? 1 : kConsumers) * kWarpgroup / 32;  // of a stage
 
   static constexpr int kABytes = kM * kTileK, kBBytes = kN * kTileK;
   static constexpr int kStageBytes = kABytes + kBBytes;
   static constexpr int kScalesBytes = kConsumers * kN * 4;  // column scales of each one's tile
-  static constexpr int kStages = (kSharedBytes - kScalesBytes - 256) / kStageBytes;
-  static constexpr int kAllBytes = kStages * kStageBytes + kScalesBytes + 2 * kStages * 8;
+  static constexpr int kStoresBytes = kConsumers * kWarpgroup / 32 * kBuffers * kBufferBytes;
+  static constexpr int kStages = (kSharedBytes - kStoresBytes - kScalesBytes - 256) / kStageBytes;
+  static constexpr int kScalesStart = kStages * kStageBytes + kStoresBytes;
+  static constexpr int kAllBytes = kScalesStart + kScalesBytes + 2 * kStages * 8;
 
   // What a block copies itself of a tile's rows of A and B.
   static constexpr int kARows = kM / kClusterN, kBRows = kN / kClusterM;
@@ -78,6 +85,8 @@ struct Tile {
   static_assert(kConsumerM % kMmaM == 0 && kN % 32 == 0 && kN <= 256);
   static_assert(kCluster <= 4 && kARows % 8 == 0 && kBRows % 8 == 0 && kARows <= 256);
   static_assert(kParts * kAccumulators <= 192, "accumulators must leave room in the registers");
+  static_assert(kParts * kN / kBufferCols % std::max(kBuffers, 1) == 0);
+  static_assert(kBuffers == 0 || kN % kBufferCols == 0);
   static_assert(kStages >= 3 && kAllBytes <= kSharedBytes);
 };
 
@@ -109,9 +118,10 @@ struct Result {
   const float* col_scale;
   const T* bias;  // nullptr: none
   int m, n;
-  bool vectors;    // rows of d start at multiples of 16 bytes and have a multiple of 8 columns
-  bool permuted;   // the order of B's rows in shared memory
-  bool streaming;  // what is written is not read again soon
+  bool vectors;      // rows of d start at multiples of 16 bytes and have a multiple of 8 columns
+  bool permuted;     // the order of B's rows in shared memory
+  bool streaming;    // what is written is not read again soon
+  bool boxes;        // the copy engine can write it
   unsigned stagger;  // stages that the second of two cooperating consumers starts late
 };
 
@@ -143,7 +153,12 @@ struct Shared {
   }
   __device__ __forceinline__ unsigned b(unsigned stage) const { return a(stage) + C::kABytes; }
   __device__ __forceinline__ unsigned full(unsigned stage) const {
-    return base + C::kStages * C::kStageBytes + C::kScalesBytes + stage * 8;
+    return base + C::kScalesStart + C::kScalesBytes + stage * 8;
+  }
+  /// Buffers of a consumer's warp.
+  __device__ __forceinline__ unsigned buffers(int consumer, int warp) const {
+    return base + C::kStages * C::kStageBytes +
+           static_cast<unsigned>((consumer * kWarpgroup / 32 + warp) * C::kBuffers * kBufferBytes);
   }
   __device__ __forceinline__ unsigned empty(unsigned stage) const {
     return full(stage) + C::kStages * 8;
@@ -257,9 +272,9 @@ __device__ __forceinline__ void write(const Result<T>& result,
   for (int part = 0; part < C::kParts; ++part) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      target[part][half] =
-          result.d + static_cast<int64_t>(first_row + part * kMmaM + half * 8) * result.ldd +
-          first_col + t * 8;
+      target[part][half] = result.d +
+                           static_cast<int64_t>(first_row + part * kMmaM + half * 8) * result.ldd +
+                           first_col + t * 8;
       keep(target[part][half]);
     }
   }
@@ -270,8 +285,7 @@ __device__ __forceinline__ void write(const Result<T>& result,
     if constexpr (!std::is_same_v<T, s32>) {
 #pragma unroll
       for (int e = 0; e < 8; e += 4) {
-        const auto four =
-            *reinterpret_cast<const float4*>(scales + group * kGroup + t * 8 + e);
+        const auto four = *reinterpret_cast<const float4*>(scales + group * kGroup + t * 8 + e);
         col_scale[e] = four.x, col_scale[e + 1] = four.y;
         col_scale[e + 2] = four.z, col_scale[e + 3] = four.w;
       }
@@ -301,8 +315,7 @@ __device__ __forceinline__ void write(const Result<T>& result,
           if constexpr (std::is_same_v<T, s32>) {
             words[e] = static_cast<unsigned>(v[e]);
           } else if constexpr (std::is_same_v<T, f32>) {
-            words[e] =
-                rounded<T>(scaled(v[e], row_scale[part][half], col_scale[e], bias[e]));
+            words[e] = rounded<T>(scaled(v[e], row_scale[part][half], col_scale[e], bias[e]));
           } else if (e % 2 == 0) {
             words[e / 2] = bits_of_pair<T>(
                 scaled(v[e], row_scale[part][half], col_scale[e], bias[e]),
@@ -335,11 +348,69 @@ __device__ __forceinline__ void write(const Result<T>& result,
   }
 }
 
+/// The same for 16-bit results and rows of B as they lie, through the warp's buffers: boxes of 16
+/// rows and 64 columns in a 128-byte swizzle, clipped at the edges of D by the copy engine.
+/// `first_row` is the warp's.
+template <class C, class T>
+__device__ __forceinline__ void write_boxes(const Result<T>& result, const CUtensorMap& d_map,
+                                            const s32 (&acc)[C::kParts][C::kAccumulators],
+                                            const float (&row_scale)[C::kParts][2],
+                                            const float* scales, unsigned buffers, int first_row,
+                                            int first_col) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, t = lane % 4;
+  // Matrix i of a store is half i % 2 of the rows, and eighth i / 2 (+ 2 pair) of the columns.
+  const int i = lane / 8, r = lane % 8;
+  const auto line = static_cast<unsigned>((i % 2 * 8 + r) * 128);
+  const auto unit = static_cast<unsigned>(i / 2 ^ r);
+#pragma unroll
+  for (int box = 0; box < C::kTileN / kBufferCols; ++box) {
+#pragma unroll
+    for (int part = 0; part < C::kParts; ++part) {
+      const unsigned buffer =
+          buffers + static_cast<unsigned>((box * C::kParts + part) % C::kBuffers * kBufferBytes);
+      if (lane == 0) wait_for_stores<C::kBuffers - 1>();
+      __syncwarp();
+#pragma unroll
+      for (int pair = 0; pair < 4; ++pair) {
+        unsigned words[4];
+#pragma unroll
+        for (int eighth = 0; eighth < 2; ++eighth) {
+          const int j = box * 8 + pair * 2 + eighth;
+          const auto col_scale = *reinterpret_cast<const float2*>(scales + j * 8 + t * 2);
+          float bias[2] = {};
+          if (result.bias != nullptr) {
+            const int col = first_col + j * 8 + t * 2;
+            const auto* from = reinterpret_cast<const Bits<T>*>(result.bias) + col;
+            if (col < result.n) bias[0] = value_of<T>(__ldg(from));
+            if (col + 1 < result.n) bias[1] = value_of<T>(__ldg(from + 1));
+          }
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            const s32* v = &acc[part][j * 4 + half * 2];
+            const float scale = row_scale[part][half];
+            words[eighth * 2 + half] = bits_of_pair<T>(scaled(v[0], scale, col_scale.x, bias[0]),
+                                                       scaled(v[1], scale, col_scale.y, bias[1]));
+          }
+        }
+        store_matrices(buffer + line + ((unit ^ static_cast<unsigned>(pair * 2)) << 4), words);
+      }
+      publish_to_copies();
+      __syncwarp();
+      const int row = first_row + part * kMmaM, col = first_col + box * kBufferCols;
+      if (lane == 0) {
+        if (row < result.m && col < result.n) store_box(d_map, col, row, buffer);
+        commit_stores();  // groups are counted by the waits, empty or not
+      }
+    }
+  }
+}
+
 /// A consumer warpgroup: multiplies and writes its tiles, or its half of every tile.
 template <class C, class T>
 __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scales,
-                                        const Raster& raster, const Result<T>& result, int consumer,
-                                        unsigned first, unsigned step, unsigned rank) {
+                                        const Raster& raster, const Result<T>& result,
+                                        const CUtensorMap& d_map, int consumer, unsigned first,
+                                        unsigned step, unsigned rank) {
   constexpr bool kScaled = !std::is_same_v<T, s32>;
   constexpr int kColumns = C::kTileN / kWarpgroup + (C::kTileN % kWarpgroup != 0);
   const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
@@ -389,8 +460,8 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     if (C::kPingPong && i != first) {
       sync_threads(kTurnBarrier + consumer, kConsumers * kWarpgroup);
     }
-    const bool staggers = !C::kPingPong && i == first && result.stagger != 0 &&
-                          result.stagger < raster.k_blocks;
+    const bool staggers =
+        !C::kPingPong && i == first && result.stagger != 0 && result.stagger < raster.k_blocks;
     if (staggers && consumer == 1) sync_threads(kTurnBarrier, kConsumers * kWarpgroup);
     s32 acc[C::kParts][C::kAccumulators];
     const auto a = [&] {
@@ -427,9 +498,26 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
     release(previous);
     if constexpr (kScaled) sync_threads(kScalesBarrier + consumer, kWarpgroup);
-    if (C::kCanPermute && result.vectors && result.permuted) {
+    // Held in each branch: else what they have in common is computed ahead, and spills.
+    const auto hold_all = [&] {
+#pragma unroll
+      for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
+    };
+    constexpr bool kBoxes = C::kBuffers > 0 && sizeof(T) == 2;
+    if (kBoxes && result.boxes) {
+      if constexpr (kBoxes) {
+        hold_all();
+        write_boxes<C>(result, d_map, acc, row_scale, scales, shared.buffers(consumer, thread / 32),
+                       first_row - lane / 4, tile_col);
+        // Shared memory must last until the last ones have read it. (Waited for behind the loop,
+        // ptxas would not let the consumers have their registers.)
+        if (i + 2 * step >= raster.count) wait_for_stores<0>();
+      }
+    } else if (!kBoxes && C::kCanPermute && result.vectors && result.permuted) {
+      hold_all();
       write<C, true>(result, acc, row_scale, scales, first_row, tile_col);
     } else {
+      hold_all();
       write<C, false>(result, acc, row_scale, scales, first_row, tile_col);
     }
   }
@@ -438,7 +526,8 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
 template <class C, class T>
 __global__ void __launch_bounds__(kThreads, 1)
     gemm_sm90_kernel(const __grid_constant__ CUtensorMap a_map,
-                     const __grid_constant__ CUtensorMap b_map, const Raster raster,
+                     const __grid_constant__ CUtensorMap b_map,
+                     const __grid_constant__ CUtensorMap d_map, const Raster raster,
                      const Result<T> result) {
   extern __shared__ __align__(1024) unsigned char shared_memory[];
   const Shared<C> shared{static_cast<unsigned>(__cvta_generic_to_shared(shared_memory))};
@@ -471,8 +560,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   } else {
     grow_registers<kConsumerRegisters>();
-    float* const scales = reinterpret_cast<float*>(shared_memory + C::kStages * C::kStageBytes);
-    consume<C>(shared, scales, raster, result, warpgroup - 1, first, step, rank);
+    float* const scales = reinterpret_cast<float*>(shared_memory + C::kScalesStart);
+    consume<C>(shared, scales, raster, result, d_map, warpgroup - 1, first, step, rank);
   }
   // A block must not end while others of its cluster may still copy to it or arrive at it.
   if constexpr (C::kCluster > 1) {
@@ -488,37 +577,41 @@ struct Tiles {
   /// Calls visit with the one that has this configuration; false where none has.
   template <class Visit>
   static bool find(const GemmSm90Config& c, Visit visit) {
-    const GemmSm90Config kernel{c.tile_m, c.tile_n, c.ping_pong, c.cluster_m, c.cluster_n};
+    const GemmSm90Config kernel{c.tile_m,    c.tile_n,    c.ping_pong,
+                                c.cluster_m, c.cluster_n, c.buffers};
     return ((Cs::kConfig == kernel && (visit(Cs{}), true)) || ...);
   }
 };
 using AllTiles =
     Tiles<Tile<128, 192, true, 2, 1>, Tile<128, 192, true, 1, 2>, Tile<128, 192, true, 2, 2>,
-          Tile<128, 160, true, 1, 2>, Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>,
-          Tile<128, 256, false, 2, 2>, Tile<256, 160, false, 1, 2>, Tile<256, 192, false, 2, 1>,
-          Tile<256, 192, false, 1, 2>, Tile<256, 192, false, 2, 2>>;
+          Tile<128, 192, true, 2, 1, 1>, Tile<128, 192, true, 2, 1, 3>, Tile<128, 160, true, 1, 2>,
+          Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>, Tile<128, 256, false, 2, 2>,
+          Tile<256, 160, false, 1, 2>, Tile<256, 192, false, 2, 1>, Tile<256, 192, false, 1, 2>,
+          Tile<256, 192, false, 2, 2>>;
 constexpr GemmSm90Config kCandidates[] = {
-    {128, 192, true, 2, 1, false},
-    {128, 192, true, 2, 1},
-    {128, 192, true, 2, 1, true, true},
-    {128, 192, true, 2, 1, true, false, 8},
-    {128, 192, true, 2, 1, true, true, 8},
-    {128, 192, true, 1, 2},
-    {128, 192, true, 2, 2},
-    {128, 192, true, 2, 2, true, true},
-    {128, 160, true, 1, 2},
-    {128, 128, true, 2, 1},
-    {128, 256, false, 2, 1},
-    {128, 256, false, 2, 1, true, false, 0, 1},
-    {128, 256, false, 2, 2},
-    {256, 160, false, 1, 2, false},
-    {256, 160, false, 1, 2},
-    {256, 160, false, 1, 2, true, false, 0, 1},
-    {256, 192, false, 2, 1},
-    {256, 192, false, 1, 2},
-    {256, 192, false, 1, 2, true, false, 0, 1},
-    {256, 192, false, 1, 2, true, false, 0, 2},
-    {256, 192, false, 2, 2},
+    {128, 192, true, 2, 1, 0, false},
+    {128, 192, true, 2, 1, 0},
+    {128, 192, true, 2, 1, 0, true, true},
+    {128, 192, true, 2, 1, 0, true, false, 8},
+    {128, 192, true, 2, 1, 0, true, true, 8},
+    {128, 192, true, 1, 2, 0},
+    {128, 192, true, 2, 2, 0},
+    {128, 192, true, 2, 2, 0, true, true},
+    {128, 160, true, 1, 2, 0},
+    {128, 128, true, 2, 1, 0},
+    {128, 256, false, 2, 1, 0},
+    {128, 256, false, 2, 1, 0, true, false, 0, 1},
+    {128, 256, false, 2, 2, 0},
+    {256, 160, false, 1, 2, 0, false},
+    {256, 160, false, 1, 2, 0},
+    {256, 160, false, 1, 2, 0, true, false, 0, 1},
+    {256, 192, false, 2, 1, 0},
+    {256, 192, false, 1, 2, 0},
+    {256, 192, false, 1, 2, 0, true, false, 0, 1},
+    {256, 192, false, 1, 2, 0, true, false, 0, 2},
+    {256, 192, false, 2, 2, 0},
+    {128, 192, true, 2, 1, 1, false},
+    {128, 192, true, 2, 1, 3, false},
 };
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -529,10 +622,8 @@ Raster make_raster(const GemmSm90Problem& p, int group) {
   const auto n = static_cast<unsigned>(ceil_div(p.n, C::kTileN * C::kClusterN));
   const bool m_is_first = p.m <= p.n;
   const unsigned along = m_is_first ? m : n, across = m_is_first ? n : m;
-  return {along,      across,
-          group > 0 ? std::min(static_cast<unsigned>(group), along) : along,
-          m * n,      m_is_first,
-          static_cast<unsigned>(ceil_div(p.k, kTileK))};
+  return {along, across,     group > 0 ? std::min(static_cast<unsigned>(group), along) : along,
+          m * n, m_is_first, static_cast<unsigned>(ceil_div(p.k, kTileK))};
 }
 
 using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
@@ -553,13 +644,14 @@ EncodeTiled encode_tiled() {
   return function;
 }
 
-GemmSm90Plan::TensorMap encode(const s8* data, unsigned rank, const cuuint64_t* extents,
-                               const cuuint64_t* strides, const cuuint32_t* box) {
+GemmSm90Plan::TensorMap encode(const void* data, unsigned rank, const cuuint64_t* extents,
+                               const cuuint64_t* strides, const cuuint32_t* box,
+                               CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_UINT8) {
   CUtensorMap map;
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   const CUresult status =
-      encode_tiled()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, rank, const_cast<s8*>(data), extents,
-                     strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode_tiled()(&map, type, rank, const_cast<void*>(data), extents, strides, box, steps,
+                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
     throw std::runtime_error("gemm_sm90: the driver refused to describe an operand");
@@ -604,6 +696,15 @@ GemmSm90Plan::TensorMap make_map_of_groups(const s8* data, int64_t rows, int64_t
   return encode(data, 5, extents, strides, box);
 }
 
+/// A map of 16-bit results, in a warp's boxes.
+GemmSm90Plan::TensorMap make_map_of_boxes(const void* data, int64_t rows, int64_t cols,
+                                          int64_t ld) {
+  const cuuint64_t extents[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[] = {stride_of(rows, cols * 2, ld * 2)};
+  const cuuint32_t box[] = {kBufferCols, kBufferRows};
+  return encode(data, 2, extents, strides, box, CU_TENSOR_MAP_DATA_TYPE_UINT16);
+}
+
 CUtensorMap as_map(const GemmSm90Plan::TensorMap& bytes) {
   CUtensorMap map;
   std::memcpy(&map, &bytes, sizeof(map));
@@ -634,6 +735,8 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
             bool overlap) {
   const GemmSm90Problem& p = plan.problem;
   const Raster raster = make_raster<C>(p, plan.config.group);
+  const bool boxes = C::kBuffers > 0 && sizeof(T) == 2 && aligned_rows(r.d, r.ldd, p.m, 16);
+  const auto d_map = boxes ? make_map_of_boxes(r.d, p.m, p.n, r.ldd) : plan.a_map;
   const Result<T> result{r.d,
                          r.ldd,
                          r.row_scale,
@@ -644,6 +747,7 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
                          p.n % 8 == 0 && aligned_rows(r.d, r.ldd, p.m, 16),
                          plan.permuted,
                          plan.config.streaming,
+                         boxes,
                          static_cast<unsigned>(plan.config.stagger)};
   const auto kernel = gemm_sm90_kernel<C, T>;
   static const int resident = resident_clusters<C>(kernel);
@@ -662,7 +766,8 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = overlap ? 2 : 1;
-  check(cudaLaunchKernelEx(&config, kernel, as_map(plan.a_map), as_map(plan.b_map), raster, result),
+  check(cudaLaunchKernelEx(&config, kernel, as_map(plan.a_map), as_map(plan.b_map), as_map(d_map),
+                           raster, result),
         "launching gemm_sm90");
   check(cudaGetLastError(), "launching gemm_sm90");
 }
@@ -712,8 +817,8 @@ GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config
   const bool found = AllTiles::find(config, [&]<class C>(C) {
     plan.a_map = make_map(problem.a, problem.m, problem.k, problem.lda, C::kARows);
     plan.permuted = config.permuted && C::kCanPermute && problem.n % kGroup == 0;
-    plan.b_map = make_map_of_groups(problem.b, problem.n, problem.k, problem.ldb, C::kBRows,
-                                    plan.permuted);
+    plan.b_map =
+        make_map_of_groups(problem.b, problem.n, problem.k, problem.ldb, C::kBRows, plan.permuted);
   });
   if (!found) {
     throw std::invalid_argument("gemm_sm90: no such configuration: take one of those listed");

@@ -36,10 +36,11 @@ struct GemmSm90Config {
   int tile_m, tile_n;
   bool ping_pong;
   int cluster_m, cluster_n;
-  bool permuted = true;     // rows of B are copied in the order that makes results contiguous
-  bool streaming = false;   // results leave the L2 cache first
-  int group = 0;            // of tiles (clusters) along the side that is numbered first; 0: all
-  int stagger = 0;          // stages that the second of two cooperating consumers starts late
+  int buffers = 0;         // of 2 KiB a warp through which 16-bit results are copied; 0: stored
+  bool permuted = true;    // rows of B are copied in the order that makes results contiguous
+  bool streaming = false;  // results leave the L2 cache first
+  int group = 0;           // of tiles (clusters) along the side that is numbered first; 0: all
+  int stagger = 0;         // stages that the second of two cooperating consumers starts late
 
   bool operator==(const GemmSm90Config&) const = default;
 };
