@@ -1,629 +1,73 @@
-// gemm_sm90: D[M,N] = A[M,K] . B[N,K]^T on the warpgroup products of compute capability 9.0, s8 x
-// s8 with the accumulators as they are (s32), or scaled, biased and rounded once (f16, bf16, f32).
+// gemm_sm90 on the host: its configurations, what the copy engine is told, and the launch. The
+// kernel and its contract are in gemm_sm90_kernel.cuh.
 //
-// A grid of as many blocks as there are multiprocessors, one each, walks the tiles of D. In a
-// block, one thread of the first warpgroup copies 128 bytes of K of the tile's rows of A and B at a
-// time into a ring of stages in shared memory; two warpgroups multiply them, in one of two ways:
+// Measured on an H200, f16 results, 4096-wide layer, TOPS of M x N x K (cuBLASLt's int8 product
+// without scaling: 1376, 1581, 1082, 1079):
 //
-//   ping-pong     each has a tile of its own; one multiplies while the other one writes its result
-//   cooperative   each has half the rows of one tile: larger tiles, hence fewer bytes to copy
+//                                     1024 x 12288   1024 x 4096   4096 x 12288   12288 x 4096
+//                                           x 4096       x 12288         x 1024         x 1024
+//   128x192 ping-pong cluster 1x2             1599          1128           1470           1375
+//   128x192 ping-pong cluster 2x1 streaming   1593          1135           1441           1481
+//   128x128 ping-pong cluster 2x1             1515          1564           1291           1306
+//   128x256 cooperative cluster 2x1           1551          1645           1222           1240
+//   256x160 cooperative cluster 1x2           1269          1379           1198           1215
+//   256x192 cooperative cluster 2x1           1585          1166           1260           1282
 //
-// The blocks of a cluster have neighbouring tiles. What these share is copied once: each block
-// copies its part of it to all of them.
-//
-// Stages: `full` completes when the bytes of a stage have arrived; `empty` when each warp that
-// reads it, in each block of the cluster, is done with it. Tiles are numbered along the shorter
-// side of D first, so that the smaller operand stays in L2 and the larger one is read once.
-//
-// Bytes: M K + N K from memory, out once; (tile_m + tile_n) * 128 through shared memory for every
-// tile_m * tile_n * 128 multiplications. The product units' own reads of shared memory, with these,
-// are what limits small tiles.
-//
-// Needs compute capability 9.0, rows of A and B at multiples of 16 bytes. What lies beyond M, N or
-// K is read as zero by the copy engine, and not written.
+// Each wins somewhere among three sizes of layers but 128x128, which is for small results. Tried
+// and dropped: clusters of four (256x192: 1061, 1163, 1095, 1108), 128x160 ping-pong (1541, 1353,
+// 1423, 1382), tiles numbered in groups of eight (1591, 1134, 1422, 1411), results through shared
+// memory and the copy engine, and cooperative consumers that start apart: none was ahead by more
+// than the measurement's own error.
 #include <cuda.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
-#include <type_traits>
+#include <utility>
 
 #include "cuda/error.hpp"
 #include "cuda/gemm_sm90.hpp"
-#include "cuda/sm90.cuh"
+#include "cuda/gemm_sm90_kernel.cuh"
 #include "cuda/vector_access.cuh"
 #include "octet/gemm.hpp"
 
 namespace octet::cuda {
 namespace {
 
-constexpr int kTileK = 128;  // bytes of K in a stage: the widest swizzle
-constexpr int kMmaM = 64, kMmaK = 32;
-constexpr int kGroup = 32;  // columns of D of which a thread holds eight in a row
-constexpr int kBufferRows = 16, kBufferCols = 64, kBufferBytes = 2048;  // of 16-bit results
-constexpr int kWarpgroup = 128;
-constexpr int kConsumers = 2;
-constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
-constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
-constexpr int kSharedBytes = 232448;  // that a block may have
-
-// Barriers of threads, beside __syncthreads.
-constexpr int kScalesBarrier = 1;  // + consumer
-constexpr int kTurnBarrier = 3;    // + consumer
-
-/// A configuration as a type.
-template <int kM, int kN, bool kPingPongs, int kClusterRows, int kClusterCols,
-          int kResultBuffers = 0>
-struct Tile {
-  static constexpr GemmSm90Config kConfig{kM,           kN,           kPingPongs,
-                                          kClusterRows, kClusterCols, kResultBuffers};
-  static constexpr int kBuffers = kResultBuffers;
-  static constexpr int kTileM = kM, kTileN = kN;
-  static constexpr bool kPingPong = kPingPongs;
-  static constexpr int kClusterM = kClusterRows, kClusterN = kClusterCols;
-  static constexpr int kCluster = kClusterM * kClusterN;
-
-  static constexpr int kConsumerM = kPingPong ? kM : kM / kConsumers;  // rows of a consumer
-  static constexpr int kParts = kConsumerM / kMmaM;                    // of 64 rows
-  static constexpr int kAccumulators = kN / 2;                         // of a part, in a thread
-  static constexpr int kReadingWarps =
-      (kPingPong ? 1 : kConsumers) * kWarpgroup / 32;  // of a stage
-
-  static constexpr int kABytes = kM * kTileK, kBBytes = kN * kTileK;
-  static constexpr int kStageBytes = kABytes + kBBytes;
-  static constexpr int kScalesBytes = kConsumers * kN * 4;  // column scales of each one's tile
-  static constexpr int kStoresBytes = kConsumers * kWarpgroup / 32 * kBuffers * kBufferBytes;
-  static constexpr int kStages = (kSharedBytes - kStoresBytes - kScalesBytes - 256) / kStageBytes;
-  static constexpr int kScalesStart = kStages * kStageBytes + kStoresBytes;
-  static constexpr int kAllBytes = kScalesStart + kScalesBytes + 2 * kStages * 8;
-
-  // What a block copies itself of a tile's rows of A and B.
-  static constexpr int kARows = kM / kClusterN, kBRows = kN / kClusterM;
-  static constexpr bool kCanPermute = kBRows % kGroup == 0;
-
-  static_assert(kConsumerM % kMmaM == 0 && kN % 32 == 0 && kN <= 256);
-  static_assert(kCluster <= 4 && kARows % 8 == 0 && kBRows % 8 == 0 && kARows <= 256);
-  static_assert(kParts * kAccumulators <= 192, "accumulators must leave room in the registers");
-  static_assert(kParts * kN / kBufferCols % std::max(kBuffers, 1) == 0);
-  static_assert(kBuffers == 0 || kN % kBufferCols == 0);
-  static_assert(kStages >= 3 && kAllBytes <= kSharedBytes);
-};
-
-/// How the tiles are numbered, in units of a cluster's tiles: in groups of so many along one side,
-/// along it first.
-struct Raster {
-  unsigned along, across;  // extents of the side that is numbered first, and of the other one
-  unsigned group;
-  unsigned count;     // in all
-  bool m_is_first;    // the first side is M
-  unsigned k_blocks;  // of kTileK
-
-  struct Tile {
-    unsigned m, n;
-  };
-  __device__ __forceinline__ Tile operator[](unsigned i) const {
-    const unsigned start = i / (group * across) * group, in_group = i - start * across;
-    const unsigned width = min(group, along - start);
-    const unsigned first = start + in_group % width, second = in_group / width;
-    return m_is_first ? Tile{first, second} : Tile{second, first};
-  }
-};
-
-template <class T>
-struct Result {
-  T* d;
-  int64_t ldd;
-  const float* row_scale;
-  const float* col_scale;
-  const T* bias;  // nullptr: none
-  int m, n;
-  bool vectors;      // rows of d start at multiples of 16 bytes and have a multiple of 8 columns
-  bool permuted;     // the order of B's rows in shared memory
-  bool streaming;    // what is written is not read again soon
-  bool boxes;        // the copy engine can write it
-  unsigned stagger;  // stages that the second of two cooperating consumers starts late
-};
-
-/// Where a walk over the stages stands.
-template <int kStages>
-struct Position {
-  unsigned stage = 0, parity = 0;
-
-  __device__ __forceinline__ void next() {
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
-  __device__ __forceinline__ void skip(unsigned count) {
-    const unsigned to = stage + count;
-    stage = to % kStages;
-    parity ^= to / kStages & 1;
-  }
-};
-
-/// Shared memory of a block: stages, then scales, then barriers.
-template <class C>
-struct Shared {
-  unsigned base;
-
-  __device__ __forceinline__ unsigned a(unsigned stage) const {
-    return base + stage * C::kStageBytes;
-  }
-  __device__ __forceinline__ unsigned b(unsigned stage) const { return a(stage) + C::kABytes; }
-  __device__ __forceinline__ unsigned full(unsigned stage) const {
-    return base + C::kScalesStart + C::kScalesBytes + stage * 8;
-  }
-  /// Buffers of a consumer's warp.
-  __device__ __forceinline__ unsigned buffers(int consumer, int warp) const {
-    return base + C::kStages * C::kStageBytes +
-           static_cast<unsigned>((consumer * kWarpgroup / 32 + warp) * C::kBuffers * kBufferBytes);
-  }
-  __device__ __forceinline__ unsigned empty(unsigned stage) const {
-    return full(stage) + C::kStages * 8;
-  }
-};
-
-/// One thread: copies every stage of every tile of this block.
-template <class C>
-__device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorMap& a_map,
-                                        const CUtensorMap& b_map, const Raster& raster,
-                                        unsigned first, unsigned step, unsigned rank,
-                                        bool permuted) {
-  const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
-  // The blocks that share rows of A have one m_rank, those that share rows of B one n_rank.
-  const auto a_blocks =
-      static_cast<unsigned short>((C::kClusterN > 1 ? 1 | 1 << C::kClusterM : 1) << m_rank);
-  const auto b_blocks =
-      static_cast<unsigned short>(((1 << C::kClusterM) - 1) << n_rank * C::kClusterM);
-  Position<C::kStages> at;
-  for (unsigned i = first; i < raster.count; i += step) {
-    const auto tile = raster[i];
-    const int a_row = static_cast<int>((tile.m * C::kClusterM + m_rank) * C::kTileM);
-    const int b_row = static_cast<int>((tile.n * C::kClusterN + n_rank) * C::kTileN);
-    for (unsigned block = 0; block < raster.k_blocks; ++block) {
-      const int column = static_cast<int>(block * kTileK);
-      const unsigned full = shared.full(at.stage);
-      wait_for_phase(shared.empty(at.stage), at.parity ^ 1);
-      arrive_and_expect(full, C::kStageBytes);
-      if constexpr (C::kClusterN > 1) {
-        const unsigned part = n_rank * C::kARows;
-        copy_box_to(a_blocks, shared.a(at.stage) + part * kTileK, a_map, column,
-                    a_row + static_cast<int>(part), full);
-      } else {
-        copy_box(shared.a(at.stage), a_map, column, a_row, full);
-      }
-      const unsigned part = m_rank * C::kBRows;
-      const int row = b_row + static_cast<int>(part);
-      const unsigned target = shared.b(at.stage) + part * kTileK;
-      if constexpr (C::kClusterM > 1) {
-        copy_groups_to(b_blocks, target, b_map, column, permuted ? 0 : row,
-                       permuted ? row / kGroup : 0, full);
-      } else {
-        copy_groups(target, b_map, column, permuted ? 0 : row, permuted ? row / kGroup : 0, full);
-      }
-      at.next();
-    }
-  }
-}
-
-/// The products of a stage, queued as one group.
-template <class C, bool kFirst>
-__device__ __forceinline__ void multiply_stage(s32 (&acc)[C::kParts][C::kAccumulators], unsigned a,
-                                               unsigned b) {
-  begin_products();
-#pragma unroll
-  for (int k = 0; k < kTileK; k += kMmaK) {
-#pragma unroll
-    for (int part = 0; part < C::kParts; ++part) {
-      multiply(acc[part], describe_operand(a, static_cast<unsigned>(part * kMmaM * kTileK + k)),
-               describe_operand(b, static_cast<unsigned>(k)), kFirst && k == 0 ? 0 : 1);
-    }
-  }
-  commit_products();
-}
-
-/// The lanes of a quad hold word t of four neighbouring units each; afterwards lane t holds unit t.
-__device__ __forceinline__ void transpose_in_quad(s32& v0, s32& v1, s32& v2, s32& v3) {
-  const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
-  const auto exchange = [](bool second, s32& first_word, s32& second_word, int distance) {
-    const s32 other = __shfl_xor_sync(~0u, second ? first_word : second_word, distance);
-    (second ? first_word : second_word) = other;
-  };
-  exchange(odd, v0, v1, 1);
-  exchange(odd, v2, v3, 1);
-  exchange(upper, v0, v2, 2);
-  exchange(upper, v1, v3, 2);
-}
-
-template <class T>
-__device__ __forceinline__ Bits<T> rounded(float value) {
-  if constexpr (std::is_same_v<T, f16>) {
-    return __half_as_ushort(__float2half_rn(value));
-  } else if constexpr (std::is_same_v<T, bf16>) {
-    return __bfloat16_as_ushort(__float2bfloat16_rn(value));
-  } else {
-    return __float_as_uint(value);
-  }
-}
-/// Two neighbouring 16-bit elements as a word.
-template <class T>
-__device__ __forceinline__ unsigned bits_of_pair(float first, float second) {
-  return rounded<T>(first) | static_cast<unsigned>(rounded<T>(second)) << 16;
-}
-
-__device__ __forceinline__ float scaled(s32 acc, float row_scale, float col_scale, float bias) {
-  return __fmaf_rn(__int2float_rn(acc), __fmul_rn(row_scale, col_scale), bias);
-}
-
-/// Writes a consumer's accumulators from row `first_row` and column `first_col` on: of each group
-/// of columns, a thread writes eight in a row. `scales`: the tile's column scales. kDirect: the
-/// columns lie permuted so that a thread holds these eight, and rows may be written in vectors.
-template <class C, bool kDirect, class T>
-__device__ __forceinline__ void write(const Result<T>& result,
-                                      const s32 (&acc)[C::kParts][C::kAccumulators],
-                                      const float (&row_scale)[C::kParts][2], const float* scales,
-                                      int first_row, int first_col) {
-  const int t = static_cast<int>(threadIdx.x) % 4;
-  const std::uint64_t policy = result.streaming ? pass_policy() : keep_policy();
-  T* target[C::kParts][2];
-#pragma unroll
-  for (int part = 0; part < C::kParts; ++part) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      target[part][half] = result.d +
-                           static_cast<int64_t>(first_row + part * kMmaM + half * 8) * result.ldd +
-                           first_col + t * 8;
-      keep(target[part][half]);
-    }
-  }
-#pragma unroll
-  for (int group = 0; group < C::kTileN / kGroup; ++group) {
-    const int col = first_col + group * kGroup + t * 8;
-    float col_scale[8] = {}, bias[8] = {};
-    if constexpr (!std::is_same_v<T, s32>) {
-#pragma unroll
-      for (int e = 0; e < 8; e += 4) {
-        const auto four = *reinterpret_cast<const float4*>(scales + group * kGroup + t * 8 + e);
-        col_scale[e] = four.x, col_scale[e + 1] = four.y;
-        col_scale[e + 2] = four.z, col_scale[e + 3] = four.w;
-      }
-      if (result.bias != nullptr) {
-#pragma unroll
-        for (int e = 0; e < 8; ++e) {
-          if (col + e < result.n) {
-            bias[e] = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(result.bias) + col + e));
-          }
-        }
-      }
-    }
-#pragma unroll
-    for (int part = 0; part < C::kParts; ++part) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        s32 v[8];
-#pragma unroll
-        for (int e = 0; e < 8; ++e) v[e] = acc[part][(group * 4 + e / 2) * 4 + half * 2 + e % 2];
-        if (!kDirect && !result.permuted) {
-          transpose_in_quad(v[0], v[2], v[4], v[6]);
-          transpose_in_quad(v[1], v[3], v[5], v[7]);
-        }
-        unsigned words[2 * sizeof(T)];
-#pragma unroll
-        for (int e = 0; e < 8; ++e) {
-          if constexpr (std::is_same_v<T, s32>) {
-            words[e] = static_cast<unsigned>(v[e]);
-          } else if constexpr (std::is_same_v<T, f32>) {
-            words[e] = rounded<T>(scaled(v[e], row_scale[part][half], col_scale[e], bias[e]));
-          } else if (e % 2 == 0) {
-            words[e / 2] = bits_of_pair<T>(
-                scaled(v[e], row_scale[part][half], col_scale[e], bias[e]),
-                scaled(v[e + 1], row_scale[part][half], col_scale[e + 1], bias[e + 1]));
-          }
-        }
-        const int row = part * kMmaM + half * 8;
-        T* const to = target[part][half] + group * kGroup;
-        if (first_row + row >= result.m) continue;
-        if (kDirect || result.vectors) {
-          if (col < result.n) {
-#pragma unroll
-            for (int w = 0; w < static_cast<int>(2 * sizeof(T)); w += 4) {
-              const unsigned vector[4] = {words[w], words[w + 1], words[w + 2], words[w + 3]};
-              store_vector(to + w * 4 / sizeof(T), vector, policy);
-            }
-          }
-        } else {
-#pragma unroll
-          for (int e = 0; e < 8; ++e) {
-            if (col + e < result.n) {
-              reinterpret_cast<Bits<T>*>(to)[e] =
-                  sizeof(T) == 4 ? static_cast<Bits<T>>(words[e / (4 / sizeof(T))])
-                                 : static_cast<Bits<T>>(words[e / 2] >> e % 2 * 16);
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
-/// The same for 16-bit results and rows of B as they lie, through the warp's buffers: boxes of 16
-/// rows and 64 columns in a 128-byte swizzle, clipped at the edges of D by the copy engine.
-/// `first_row` is the warp's.
-template <class C, class T>
-__device__ __forceinline__ void write_boxes(const Result<T>& result, const CUtensorMap& d_map,
-                                            const s32 (&acc)[C::kParts][C::kAccumulators],
-                                            const float (&row_scale)[C::kParts][2],
-                                            const float* scales, unsigned buffers, int first_row,
-                                            int first_col) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, t = lane % 4;
-  // Matrix i of a store is half i % 2 of the rows, and eighth i / 2 (+ 2 pair) of the columns.
-  const int i = lane / 8, r = lane % 8;
-  const auto line = static_cast<unsigned>((i % 2 * 8 + r) * 128);
-  const auto unit = static_cast<unsigned>(i / 2 ^ r);
-#pragma unroll
-  for (int box = 0; box < C::kTileN / kBufferCols; ++box) {
-#pragma unroll
-    for (int part = 0; part < C::kParts; ++part) {
-      const unsigned buffer =
-          buffers + static_cast<unsigned>((box * C::kParts + part) % C::kBuffers * kBufferBytes);
-      if (lane == 0) wait_for_stores<C::kBuffers - 1>();
-      __syncwarp();
-#pragma unroll
-      for (int pair = 0; pair < 4; ++pair) {
-        unsigned words[4];
-#pragma unroll
-        for (int eighth = 0; eighth < 2; ++eighth) {
-          const int j = box * 8 + pair * 2 + eighth;
-          const auto col_scale = *reinterpret_cast<const float2*>(scales + j * 8 + t * 2);
-          float bias[2] = {};
-          if (result.bias != nullptr) {
-            const int col = first_col + j * 8 + t * 2;
-            const auto* from = reinterpret_cast<const Bits<T>*>(result.bias) + col;
-            if (col < result.n) bias[0] = value_of<T>(__ldg(from));
-            if (col + 1 < result.n) bias[1] = value_of<T>(__ldg(from + 1));
-          }
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const s32* v = &acc[part][j * 4 + half * 2];
-            const float scale = row_scale[part][half];
-            words[eighth * 2 + half] = bits_of_pair<T>(scaled(v[0], scale, col_scale.x, bias[0]),
-                                                       scaled(v[1], scale, col_scale.y, bias[1]));
-          }
-        }
-        store_matrices(buffer + line + ((unit ^ static_cast<unsigned>(pair * 2)) << 4), words);
-      }
-      publish_to_copies();
-      __syncwarp();
-      const int row = first_row + part * kMmaM, col = first_col + box * kBufferCols;
-      if (lane == 0) {
-        if (row < result.m && col < result.n) store_box(d_map, col, row, buffer);
-        commit_stores();  // groups are counted by the waits, empty or not
-      }
-    }
-  }
-}
-
-/// A consumer warpgroup: multiplies and writes its tiles, or its half of every tile.
-template <class C, class T>
-__device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scales,
-                                        const Raster& raster, const Result<T>& result,
-                                        const CUtensorMap& d_map, int consumer, unsigned first,
-                                        unsigned step, unsigned rank) {
-  constexpr bool kScaled = !std::is_same_v<T, s32>;
-  constexpr int kColumns = C::kTileN / kWarpgroup + (C::kTileN % kWarpgroup != 0);
-  const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
-  const int thread = static_cast<int>(threadIdx.x) % kWarpgroup, lane = thread % 32;
-  float* const scales = all_scales + consumer * C::kTileN;
-  const int consumer_row = C::kPingPong ? 0 : consumer * C::kConsumerM;
-  const auto release = [&](unsigned stage) {
-    if (lane < C::kCluster) arrive_at(shared.empty(stage), static_cast<unsigned>(lane));
-  };
-
-  Position<C::kStages> at;
-  int turn = 0;
-  for (unsigned i = first; i < raster.count; i += step, turn ^= 1) {
-    if (C::kPingPong && turn != consumer) {
-      at.skip(raster.k_blocks);
-      continue;
-    }
-    const auto tile = raster[i];
-    const int tile_row =
-        static_cast<int>((tile.m * C::kClusterM + m_rank) * C::kTileM) + consumer_row;
-    const int tile_col = static_cast<int>((tile.n * C::kClusterN + n_rank) * C::kTileN);
-    const int first_row = tile_row + thread / 32 * 16 + lane / 4;
-
-    // Scales are on their way while the first products are queued.
-    float row_scale[C::kParts][2] = {};
-    float column[kColumns] = {};
-    if constexpr (kScaled) {
-#pragma unroll
-      for (int part = 0; part < C::kParts; ++part) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int row = first_row + part * kMmaM + half * 8;
-          if (row < result.m) row_scale[part][half] = __ldg(result.row_scale + row);
-        }
-      }
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        const int col = thread + c * kWarpgroup;
-        if (col < C::kTileN && tile_col + col < result.n) {
-          column[c] = __ldg(result.col_scale + tile_col + col);
-        }
-      }
-    }
-
-    // A stage's phases are told apart by one bit, so a consumer may look at a stage only once the
-    // other one has seen all of its own.
-    if (C::kPingPong && i != first) {
-      sync_threads(kTurnBarrier + consumer, kConsumers * kWarpgroup);
-    }
-    const bool staggers =
-        !C::kPingPong && i == first && result.stagger != 0 && result.stagger < raster.k_blocks;
-    if (staggers && consumer == 1) sync_threads(kTurnBarrier, kConsumers * kWarpgroup);
-    s32 acc[C::kParts][C::kAccumulators];
-    const auto a = [&] {
-      return shared.a(at.stage) + static_cast<unsigned>(consumer_row * kTileK);
-    };
-    wait_for_phase(shared.full(at.stage), at.parity);
-    multiply_stage<C, true>(acc, a(), shared.b(at.stage));
-    unsigned previous = at.stage;
-    at.next();
-    if constexpr (kScaled) {
-      sync_threads(kScalesBarrier + consumer, kWarpgroup);  // nobody reads the last tile's any more
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        const int col = thread + c * kWarpgroup;
-        if (col < C::kTileN) scales[col] = column[c];
-      }
-    }
-    for (unsigned block = 1; block < raster.k_blocks; ++block) {
-      wait_for_phase(shared.full(at.stage), at.parity);
-      multiply_stage<C, false>(acc, a(), shared.b(at.stage));
-      if (staggers && consumer == 0 && block == result.stagger) {
-        signal_threads(kTurnBarrier, kConsumers * kWarpgroup);
-      }
-      wait_for_products<1>();
-      release(previous);
-      previous = at.stage;
-      at.next();
-    }
-    if (C::kPingPong && i + step < raster.count) {
-      signal_threads(kTurnBarrier + 1 - consumer, kConsumers * kWarpgroup);
-    }
-    wait_for_products<0>();
-#pragma unroll
-    for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
-    release(previous);
-    if constexpr (kScaled) sync_threads(kScalesBarrier + consumer, kWarpgroup);
-    // Held in each branch: else what they have in common is computed ahead, and spills.
-    const auto hold_all = [&] {
-#pragma unroll
-      for (int part = 0; part < C::kParts; ++part) hold(acc[part]);
-    };
-    constexpr bool kBoxes = C::kBuffers > 0 && sizeof(T) == 2;
-    if (kBoxes && result.boxes) {
-      if constexpr (kBoxes) {
-        hold_all();
-        write_boxes<C>(result, d_map, acc, row_scale, scales, shared.buffers(consumer, thread / 32),
-                       first_row - lane / 4, tile_col);
-        // Shared memory must last until the last ones have read it. (Waited for behind the loop,
-        // ptxas would not let the consumers have their registers.)
-        if (i + 2 * step >= raster.count) wait_for_stores<0>();
-      }
-    } else if (!kBoxes && C::kCanPermute && result.vectors && result.permuted) {
-      hold_all();
-      write<C, true>(result, acc, row_scale, scales, first_row, tile_col);
-    } else {
-      hold_all();
-      write<C, false>(result, acc, row_scale, scales, first_row, tile_col);
-    }
-  }
-}
-
-template <class C, class T>
-__global__ void __launch_bounds__(kThreads, 1)
-    gemm_sm90_kernel(const __grid_constant__ CUtensorMap a_map,
-                     const __grid_constant__ CUtensorMap b_map,
-                     const __grid_constant__ CUtensorMap d_map, const Raster raster,
-                     const Result<T> result) {
-  extern __shared__ __align__(1024) unsigned char shared_memory[];
-  const Shared<C> shared{static_cast<unsigned>(__cvta_generic_to_shared(shared_memory))};
-  const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
-  const unsigned rank = C::kCluster > 1 ? rank_in_cluster() : 0;
-  const unsigned first = blockIdx.x / C::kCluster, step = gridDim.x / C::kCluster;
-
-  if (threadIdx.x == 0) {
-    if (shared.base % 1024 != 0) __trap();  // the swizzle counts from multiples of 1024
-    prefetch(a_map);
-    prefetch(b_map);
-    for (unsigned stage = 0; stage < C::kStages; ++stage) {
-      init_barrier(shared.full(stage), 1);
-      init_barrier(shared.empty(stage), C::kReadingWarps * C::kCluster);
-    }
-    publish_barriers();
-  }
-  if constexpr (C::kCluster > 1) {
-    sync_cluster();
-  } else {
-    __syncthreads();
-  }
-  wait_for_earlier_kernels();
-
-  if (warpgroup == 0) {
-    shrink_registers<kProducerRegisters>();
-    if (threadIdx.x == 0) {
-      produce<C>(shared, a_map, b_map, raster, first, step, rank, result.permuted);
-      release_later_kernels();
-    }
-  } else {
-    grow_registers<kConsumerRegisters>();
-    float* const scales = reinterpret_cast<float*>(shared_memory + C::kScalesStart);
-    consume<C>(shared, scales, raster, result, d_map, warpgroup - 1, first, step, rank);
-  }
-  // A block must not end while others of its cluster may still copy to it or arrive at it.
-  if constexpr (C::kCluster > 1) {
-    __syncwarp();
-    sync_cluster();
-  }
-}
-
-// ---- The configurations ----
-
 template <class... Cs>
 struct Tiles {
   /// Calls visit with the one that has this configuration; false where none has.
   template <class Visit>
-  static bool find(const GemmSm90Config& c, Visit visit) {
-    const GemmSm90Config kernel{c.tile_m,    c.tile_n,    c.ping_pong,
-                                c.cluster_m, c.cluster_n, c.buffers};
+  static bool find(const GemmSm90Config& config, Visit visit) {
+    GemmSm90Config kernel = config;
+    kernel.streaming = false;
     return ((Cs::kConfig == kernel && (visit(Cs{}), true)) || ...);
   }
 };
 using AllTiles =
-    Tiles<Tile<128, 192, true, 2, 1>, Tile<128, 192, true, 1, 2>, Tile<128, 192, true, 2, 2>,
-          Tile<128, 192, true, 2, 1, 1>, Tile<128, 192, true, 2, 1, 3>, Tile<128, 160, true, 1, 2>,
-          Tile<128, 128, true, 2, 1>, Tile<128, 256, false, 2, 1>, Tile<128, 256, false, 2, 2>,
-          Tile<256, 160, false, 1, 2>, Tile<256, 192, false, 2, 1>, Tile<256, 192, false, 1, 2>,
-          Tile<256, 192, false, 2, 2>>;
-constexpr GemmSm90Config kCandidates[] = {
-    {128, 192, true, 2, 1, 0, false},
-    {128, 192, true, 2, 1, 0},
-    {128, 192, true, 2, 1, 0, true, true},
-    {128, 192, true, 2, 1, 0, true, false, 8},
-    {128, 192, true, 2, 1, 0, true, true, 8},
-    {128, 192, true, 1, 2, 0},
-    {128, 192, true, 2, 2, 0},
-    {128, 192, true, 2, 2, 0, true, true},
-    {128, 160, true, 1, 2, 0},
-    {128, 128, true, 2, 1, 0},
-    {128, 256, false, 2, 1, 0},
-    {128, 256, false, 2, 1, 0, true, false, 0, 1},
-    {128, 256, false, 2, 2, 0},
-    {256, 160, false, 1, 2, 0, false},
-    {256, 160, false, 1, 2, 0},
-    {256, 160, false, 1, 2, 0, true, false, 0, 1},
-    {256, 192, false, 2, 1, 0},
-    {256, 192, false, 1, 2, 0},
-    {256, 192, false, 1, 2, 0, true, false, 0, 1},
-    {256, 192, false, 1, 2, 0, true, false, 0, 2},
-    {256, 192, false, 2, 2, 0},
-    {128, 192, true, 2, 1, 1, false},
-    {128, 192, true, 2, 1, 3, false},
+    Tiles<Tile<128, 192, true, 1, 2>, Tile<128, 192, true, 2, 1>, Tile<128, 128, true, 2, 1>,
+          Tile<128, 256, false, 2, 1>, Tile<256, 160, false, 1, 2>, Tile<256, 192, false, 2, 1>>;
+
+/// What a tile takes on an H200 at its burst clock, fitted to the figures of the header comment.
+struct Candidate {
+  GemmSm90Config config;
+  double stage_us;  // for each kTileK of K
+  double tile_us;   // beside them
 };
+constexpr Candidate kCandidates[] = {
+    {{128, 192, true, 1, 2}, 0.455, 0.55},  {{128, 192, true, 2, 1, true}, 0.455, 0.55},
+    {{128, 128, true, 2, 1}, 0.321, 0.63},  {{128, 256, false, 2, 1}, 0.601, 1.97},
+    {{256, 160, false, 1, 2}, 0.721, 2.54}, {{256, 192, false, 2, 1}, 0.859, 2.98}};
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class C>
-Raster make_raster(const GemmSm90Problem& p, int group) {
+Raster make_raster(const GemmSm90Problem& p) {
   const auto m = static_cast<unsigned>(ceil_div(p.m, C::kTileM * C::kClusterM));
   const auto n = static_cast<unsigned>(ceil_div(p.n, C::kTileN * C::kClusterN));
   const bool m_is_first = p.m <= p.n;
-  const unsigned along = m_is_first ? m : n, across = m_is_first ? n : m;
-  return {along, across,     group > 0 ? std::min(static_cast<unsigned>(group), along) : along,
-          m * n, m_is_first, static_cast<unsigned>(ceil_div(p.k, kTileK))};
+  return {m_is_first ? m : n, m * n, m_is_first, static_cast<unsigned>(ceil_div(p.k, kTileK))};
 }
 
 using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
@@ -644,19 +88,19 @@ EncodeTiled encode_tiled() {
   return function;
 }
 
-GemmSm90Plan::TensorMap encode(const void* data, unsigned rank, const cuuint64_t* extents,
-                               const cuuint64_t* strides, const cuuint32_t* box,
-                               CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_UINT8) {
+using TensorMap = GemmSm90Plan::TensorMap;
+
+/// Nothing where the driver refuses.
+std::optional<TensorMap> encode(const void* data, unsigned rank, const cuuint64_t* extents,
+                                const cuuint64_t* strides, const cuuint32_t* box) {
   CUtensorMap map;
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   const CUresult status =
-      encode_tiled()(&map, type, rank, const_cast<void*>(data), extents, strides, box, steps,
-                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode_tiled()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, rank, const_cast<void*>(data), extents,
+                     strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (status != CUDA_SUCCESS) {
-    throw std::runtime_error("gemm_sm90: the driver refused to describe an operand");
-  }
-  GemmSm90Plan::TensorMap bytes;
+  if (status != CUDA_SUCCESS) return std::nullopt;
+  TensorMap bytes;
   static_assert(sizeof(bytes) == sizeof(map));
   std::memcpy(&bytes, &map, sizeof(map));
   return bytes;
@@ -668,8 +112,8 @@ cuuint64_t stride_of(int64_t rows, int64_t k, int64_t ld) {
 }
 
 /// A map of data[rows, k] in boxes of `box_rows` rows and kTileK bytes.
-GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_t ld,
-                                 int box_rows) {
+std::optional<TensorMap> make_map(const s8* data, int64_t rows, int64_t k, int64_t ld,
+                                  int box_rows) {
   const cuuint64_t extents[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[] = {stride_of(rows, k, ld)};
   const cuuint32_t box[] = {kTileK, static_cast<cuuint32_t>(box_rows)};
@@ -679,8 +123,8 @@ GemmSm90Plan::TensorMap make_map(const s8* data, int64_t rows, int64_t k, int64_
 /// The same, five dimensions. Permuted, row 8 j + 2 t + e of a group in shared memory, of which the
 /// accumulators are those of thread t of a quad, is row 8 t + 2 j + e of the group in memory: the
 /// dimensions are e, t, j and the group.
-GemmSm90Plan::TensorMap make_map_of_groups(const s8* data, int64_t rows, int64_t k, int64_t ld,
-                                           int box_rows, bool permuted) {
+std::optional<TensorMap> make_map_of_groups(const s8* data, int64_t rows, int64_t k, int64_t ld,
+                                            int box_rows, bool permuted) {
   const cuuint64_t stride = stride_of(rows, k, ld);
   const auto depth = static_cast<cuuint64_t>(k), count = static_cast<cuuint64_t>(rows);
   const auto box_count = static_cast<cuuint32_t>(box_rows);
@@ -696,16 +140,7 @@ GemmSm90Plan::TensorMap make_map_of_groups(const s8* data, int64_t rows, int64_t
   return encode(data, 5, extents, strides, box);
 }
 
-/// A map of 16-bit results, in a warp's boxes.
-GemmSm90Plan::TensorMap make_map_of_boxes(const void* data, int64_t rows, int64_t cols,
-                                          int64_t ld) {
-  const cuuint64_t extents[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[] = {stride_of(rows, cols * 2, ld * 2)};
-  const cuuint32_t box[] = {kBufferCols, kBufferRows};
-  return encode(data, 2, extents, strides, box, CU_TENSOR_MAP_DATA_TYPE_UINT16);
-}
-
-CUtensorMap as_map(const GemmSm90Plan::TensorMap& bytes) {
+CUtensorMap as_map(const TensorMap& bytes) {
   CUtensorMap map;
   std::memcpy(&map, &bytes, sizeof(map));
   return map;
@@ -734,9 +169,7 @@ template <class C, class T>
 void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<T>& r,
             bool overlap) {
   const GemmSm90Problem& p = plan.problem;
-  const Raster raster = make_raster<C>(p, plan.config.group);
-  const bool boxes = C::kBuffers > 0 && sizeof(T) == 2 && aligned_rows(r.d, r.ldd, p.m, 16);
-  const auto d_map = boxes ? make_map_of_boxes(r.d, p.m, p.n, r.ldd) : plan.a_map;
+  const Raster raster = make_raster<C>(p);
   const Result<T> result{r.d,
                          r.ldd,
                          r.row_scale,
@@ -746,9 +179,7 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
                          static_cast<int>(p.n),
                          p.n % 8 == 0 && aligned_rows(r.d, r.ldd, p.m, 16),
                          plan.permuted,
-                         plan.config.streaming,
-                         boxes,
-                         static_cast<unsigned>(plan.config.stagger)};
+                         plan.config.streaming};
   const auto kernel = gemm_sm90_kernel<C, T>;
   static const int resident = resident_clusters<C>(kernel);
   const auto clusters =
@@ -766,44 +197,43 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = overlap ? 2 : 1;
-  check(cudaLaunchKernelEx(&config, kernel, as_map(plan.a_map), as_map(plan.b_map), as_map(d_map),
-                           raster, result),
+  check(cudaLaunchKernelEx(&config, kernel, as_map(plan.a_map), as_map(plan.b_map), raster, result),
         "launching gemm_sm90");
   check(cudaGetLastError(), "launching gemm_sm90");
 }
+
+/// Strides of a tensor map are under 2^40 bytes.
+constexpr int64_t kMostStride = (int64_t{1} << 40) - 1;
 
 }  // namespace
 
 bool gemm_sm90_accepts(const GemmSm90Problem& p) {
   constexpr int64_t kMost = int64_t{1} << 30;  // row numbers of the copy engine are 32 bits wide
   return p.m > 0 && p.n > 0 && p.k > 0 && p.m <= kMost && p.n <= kMost && p.k <= kMaxS8Depth &&
-         aligned_rows(p.a, p.lda, p.m, 16) && aligned_rows(p.b, p.ldb, p.n, 16);
+         aligned_rows(p.a, p.lda, p.m, 16) && aligned_rows(p.b, p.ldb, p.n, 16) &&
+         (p.m == 1 || p.lda <= kMostStride) && (p.n == 1 || p.ldb <= kMostStride);
 }
 
-std::span<const GemmSm90Config> gemm_sm90_configs() { return kCandidates; }
-
-GemmSm90Config preferred_gemm_sm90_config(const GemmSm90Problem& p, int multiprocessors) {
-  GemmSm90Config best = kCandidates[0];
-  double least = 0;
-  for (const GemmSm90Config& c : kCandidates) {
+std::vector<GemmSm90Config> gemm_sm90_configs(const GemmSm90Problem& p, int multiprocessors) {
+  std::vector<std::pair<double, GemmSm90Config>> ordered;
+  for (const auto& [c, stage_us, tile_us] : kCandidates) {
     const int64_t tiles = ceil_div(p.m, c.tile_m * c.cluster_m) * c.cluster_m *
                           ceil_div(p.n, c.tile_n * c.cluster_n) * c.cluster_n;
-    const int64_t rounds = ceil_div(tiles, multiprocessors);
-    // Cycles of a stage: what the product units take, or what goes through shared memory.
-    const double products = static_cast<double>(c.tile_m) * c.tile_n / 32;
-    const double bytes = (c.tile_m + c.tile_n) * 128.0 + c.tile_m / 64 * 4.0 * (64 + c.tile_n) * 32;
-    const double stage = std::max(products * 1.1, bytes / 118);
-    const double epilogue = c.tile_m * c.tile_n / 20.0;
-    const double cost =
-        static_cast<double>(rounds) *
-            (static_cast<double>(ceil_div(p.k, kTileK)) * stage + (c.ping_pong ? 0 : epilogue)) +
-        (c.ping_pong ? epilogue : 0);
-    if (least == 0 || cost < least) {
-      least = cost;
-      best = c;
-    }
+    const auto waves = static_cast<double>(ceil_div(tiles, multiprocessors));
+    const auto stages = static_cast<double>(ceil_div(p.k, kTileK));
+    ordered.emplace_back(waves * (stages * stage_us + tile_us), c);
   }
-  return best;
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::vector<GemmSm90Config> configs;
+  for (const auto& [us, config] : ordered) configs.push_back(config);
+  return configs;
+}
+
+std::string name(const GemmSm90Config& c) {
+  const auto by = [](int x, int y) { return std::to_string(x) + "x" + std::to_string(y); };
+  return by(c.tile_m, c.tile_n) + (c.ping_pong ? " ping-pong" : " cooperative") + " cluster " +
+         by(c.cluster_m, c.cluster_n) + (c.streaming ? " streaming" : "");
 }
 
 GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config& config,
@@ -813,17 +243,23 @@ GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config
         "gemm_sm90: rows of a and b must start at multiples of 16 bytes, extents be positive and K "
         "at most 131071");
   }
-  GemmSm90Plan plan{problem, config, multiprocessors, false, {}, {}};
+  std::optional<TensorMap> a_map, b_map;
+  bool permuted = false;
   const bool found = AllTiles::find(config, [&]<class C>(C) {
-    plan.a_map = make_map(problem.a, problem.m, problem.k, problem.lda, C::kARows);
-    plan.permuted = config.permuted && C::kCanPermute && problem.n % kGroup == 0;
-    plan.b_map =
-        make_map_of_groups(problem.b, problem.n, problem.k, problem.ldb, C::kBRows, plan.permuted);
+    const auto& [a, lda, b, ldb, m, n, k] = problem;
+    a_map = make_map(a, m, k, lda, C::kARows);
+    permuted = n % kGroup == 0 && ldb <= kMostStride / kGroup;
+    if (permuted) b_map = make_map_of_groups(b, n, k, ldb, C::kBRows, true);
+    permuted = b_map.has_value();
+    if (!permuted) b_map = make_map_of_groups(b, n, k, ldb, C::kBRows, false);
   });
   if (!found) {
     throw std::invalid_argument("gemm_sm90: no such configuration: take one of those listed");
   }
-  return plan;
+  if (!a_map || !b_map) {
+    throw std::runtime_error("gemm_sm90: the driver refused to describe an operand");
+  }
+  return {problem, config, multiprocessors, permuted, *a_map, *b_map};
 }
 
 template <class T>

@@ -11,7 +11,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <string>
+#include <vector>
 
 #include "octet/numeric.hpp"
 
@@ -36,18 +37,14 @@ struct GemmSm90Config {
   int tile_m, tile_n;
   bool ping_pong;
   int cluster_m, cluster_n;
-  int buffers = 0;         // of 2 KiB a warp through which 16-bit results are copied; 0: stored
-  bool permuted = true;    // rows of B are copied in the order that makes results contiguous
   bool streaming = false;  // results leave the L2 cache first
-  int group = 0;           // of tiles (clusters) along the side that is numbered first; 0: all
-  int stagger = 0;         // stages that the second of two cooperating consumers starts late
 
   bool operator==(const GemmSm90Config&) const = default;
 };
-/// All there are.
-std::span<const GemmSm90Config> gemm_sm90_configs();
-/// The one that should take the least time, by shape.
-GemmSm90Config preferred_gemm_sm90_config(const GemmSm90Problem& problem, int multiprocessors);
+/// All there are, the one that should take the least time for this shape first.
+std::vector<GemmSm90Config> gemm_sm90_configs(const GemmSm90Problem& problem, int multiprocessors);
+/// "128x192 ping-pong cluster 2x1 streaming".
+std::string name(const GemmSm90Config& config);
 
 /// A problem, how to run it, and what the copy engine needs to know; made for these pointers. Holds
 /// nothing that has to be freed.
@@ -58,7 +55,7 @@ struct GemmSm90Plan {
   GemmSm90Problem problem;
   GemmSm90Config config;
   int multiprocessors;
-  bool permuted;
+  bool permuted;  // rows of B are copied in the order that makes results contiguous
   TensorMap a_map, b_map;
 };
 /// Takes about a microsecond; allocates nothing on the device. Throws std::invalid_argument for a

@@ -138,35 +138,6 @@ __device__ __forceinline__ void copy_groups_to(unsigned short blocks, unsigned t
       : "memory");
 }
 
-/// Writes four 8 x 8 matrices of 16-bit elements, a word of each in a lane as products leave them:
-/// lane 8 i + r names where row r of matrix i goes.
-__device__ __forceinline__ void store_matrices(unsigned target, const unsigned (&v)[4]) {
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(target),
-               "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3])
-               : "memory");
-}
-/// Makes this thread's writes to shared memory visible to the copy engine.
-__device__ __forceinline__ void publish_to_copies() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-/// Copies a box from `source` to (column, row) of the map.
-__device__ __forceinline__ void store_box(const CUtensorMap& map, int column, int row,
-                                          unsigned source) {
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];" ::"l"(
-                   reinterpret_cast<std::uint64_t>(&map)),
-               "r"(column), "r"(row), "r"(source)
-               : "memory");
-}
-/// Makes a group of this thread's copies since the last one.
-__device__ __forceinline__ void commit_stores() {
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-}
-/// Waits until at most `kPending` of this thread's groups have yet to read shared memory.
-template <int kPending>
-__device__ __forceinline__ void wait_for_stores() {
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
-}
-
 /// What the L2 cache does with the lines of a store.
 __device__ __forceinline__ std::uint64_t keep_policy() {
   std::uint64_t policy;
