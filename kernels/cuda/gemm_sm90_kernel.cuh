@@ -244,15 +244,17 @@ __device__ __forceinline__ void write(const Result<T>& result,
                                       int first_row, int first_col) {
   const int t = static_cast<int>(threadIdx.x) % 4;
   const std::uint64_t policy = result.streaming ? pass_policy() : keep_policy();
+  // f32 has no registers left for an address for each row.
+  constexpr bool kKeepsAddresses = sizeof(T) == 2;
   T* target[C::kParts][2];
+  T* origin = result.d + static_cast<int64_t>(first_row) * result.ldd + first_col + t * 8;
+  if constexpr (!kKeepsAddresses) keep(origin);
 #pragma unroll
   for (int part = 0; part < C::kParts; ++part) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      target[part][half] = result.d +
-                           static_cast<int64_t>(first_row + part * kMmaM + half * 8) * result.ldd +
-                           first_col + t * 8;
-      keep(target[part][half]);
+      target[part][half] = origin + (part * kMmaM + half * 8) * result.ldd;
+      if constexpr (kKeepsAddresses) keep(target[part][half]);
     }
   }
 #pragma unroll
