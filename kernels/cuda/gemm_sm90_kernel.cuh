@@ -34,6 +34,7 @@
 #include "cuda/vector_access.cuh"
 
 namespace octet::cuda {
+
 constexpr int kTileK = 128;  // bytes of K in a stage: the widest swizzle
 constexpr int kMmaM = 64, kMmaK = 32;
 constexpr int kGroup = 32;  // columns of D of which a thread holds eight in a row
