@@ -27,8 +27,8 @@ struct GemmSm90Problem {
   std::int64_t m, n, k;
 };
 
-/// Whether the kernel takes the problem: extents from 1 on, rows that start at multiples of 16
-/// bytes, K up to kMaxS8Depth. The result may lie as it likes.
+/// Whether the kernel takes the problem: extents from 1 to 2^30, rows at multiples of 16 bytes and
+/// less than 2^40 bytes apart, K up to kMaxS8Depth. The result may lie as it likes.
 bool gemm_sm90_accepts(const GemmSm90Problem& problem);
 
 /// How the work is cut: a tile of a block (of each of its two consumers, where they ping-pong), and
