@@ -205,7 +205,7 @@ struct DroppedBias {
 };
 
 /// Rows get the scales of the columns and the other way round.
-struct SwappedScales {
+struct SwappedScalesOfProduct {
   template <class B>
   void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> row_scale,
                   Vector<const float> col_scale, Vector<const f16> bias, Matrix<f16> out) {
@@ -558,7 +558,8 @@ TEST(NegativeControl, SwappedScalesOfAProductAreReported) {
   Problem p = small_product();
   p.m = p.n = 100;
   expect_verdict<ScaledGemm, f16, PlannedScaledGemm>(p, Depth::check_and_time, "PASSED", "");
-  expect_verdict<ScaledGemm, f16, SwappedScales>(p, Depth::check, "FAILED", "elements differ");
+  expect_verdict<ScaledGemm, f16, SwappedScalesOfProduct>(p, Depth::check, "FAILED",
+                                                          "elements differ");
 }
 TEST(NegativeControl, DroppedBiasOfAScaledProductIsReported) {
   Problem p = small_product();
