@@ -204,6 +204,25 @@ struct DroppedBias {
   PlannedGemm product;
 };
 
+/// Rows get the scales of the columns and the other way round.
+struct SwappedScalesOfProduct {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const f16> bias, Matrix<f16> out) {
+    product(backend, a, b, col_scale, row_scale, bias, out);
+  }
+  PlannedScaledGemm product;
+};
+
+struct DroppedBiasOfScaled {
+  template <class B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const f16>, Matrix<f16> out) {
+    product(backend, a, b, row_scale, col_scale, Vector<const f16>{}, out);
+  }
+  PlannedScaledGemm product;
+};
+
 /// Column j is scaled by alpha[j].
 struct AlphaPerColumn {
   template <class B>
@@ -534,6 +553,19 @@ TEST(NegativeControl, DroppedBiasIsReported) {
   Problem p = small_product();
   p.bias = true;
   expect_verdict<GemmBias, f16, DroppedBias>(p, Depth::check, "FAILED", "out: ");
+}
+TEST(NegativeControl, SwappedScalesOfAProductAreReported) {
+  Problem p = small_product();
+  p.m = p.n = 100;
+  expect_verdict<ScaledGemm, f16, PlannedScaledGemm>(p, Depth::check_and_time, "PASSED", "");
+  expect_verdict<ScaledGemm, f16, SwappedScalesOfProduct>(p, Depth::check, "FAILED",
+                                                          "elements differ");
+}
+TEST(NegativeControl, DroppedBiasOfAScaledProductIsReported) {
+  Problem p = small_product();
+  p.bias = true;
+  expect_verdict<ScaledGemm, f16, DroppedBiasOfScaled>(p, Depth::check, "FAILED",
+                                                       "elements differ");
 }
 TEST(NegativeControl, AlphaPerColumnIsReported) {
   Problem p = small_product();

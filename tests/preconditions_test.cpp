@@ -17,6 +17,7 @@
 #include "octet/gemm.hpp"
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/scaled_gemm.hpp"
 #include "octet/transform.hpp"
 
 namespace octet::harness {
@@ -557,6 +558,94 @@ void expect_product_refusals(B) {
   EXPECT_EQ(plan_bias({x16.data(), 5}), "gemm_f16: bias.length is 5 but must equal b.rows, 4");
   EXPECT_EQ(plan_bias({d16.data() + 8, 4}),
             "gemm_f16: d overlaps bias, but an output needs memory of its own");
+}
+
+template <class B>
+void expect_scaled_product_refusals(B) {
+  if (!available(B{})) {
+    if (options().requires_backend(B::kName)) FAIL() << "no " << B::kName << " device answers";
+    return;
+  }
+  const B backend = make_backend<B>();
+  GemmWorkspace<B> workspace = make_gemm_workspace(backend);
+  std::array<s8, 64> a{}, b{};
+  std::array<float, 8> rows{}, cols{};
+  std::array<f16, 64> out{}, bias{};
+  struct Call {
+    Matrix<const s8> a, b;
+    Vector<const float> row_scale, col_scale;
+    Vector<const f16> bias;
+    Matrix<f16> out;
+  };
+  const Call right{{a.data(), 4, 8}, {b.data(), 6, 8}, {rows.data(), 4},
+                   {cols.data(), 6}, {bias.data(), 6}, {out.data(), 4, 6}};
+  const auto plan = [&](auto change) {
+    Call c = right;
+    change(c);
+    return refusal([&] {
+      plan_scaled_gemm<f16>(workspace, c.a, c.b, c.row_scale, c.col_scale, c.bias, c.out);
+    });
+  };
+  EXPECT_EQ(plan([&](Call& c) {
+              c.b = {b.data(), 6, 7};
+            }),
+            "scaled_gemm: b.cols is 7 but must equal a.cols, 8");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.a = {a.data(), 1, 131072};
+            }),
+            "scaled_gemm: K is 131072, but int32 accumulators are exact only up to 131071");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.a = {nullptr, 4, 8};
+            }),
+            "scaled_gemm: a is null, but 4 x 8 elements were expected");
+  EXPECT_EQ(plan([&](Call& c) { c.row_scale.length = 5; }),
+            "scaled_gemm: row_scale.length is 5 but must equal a.rows, 4");
+  EXPECT_EQ(plan([&](Call& c) { c.col_scale.length = 5; }),
+            "scaled_gemm: col_scale.length is 5 but must equal b.rows, 6");
+  EXPECT_EQ(plan([&](Call& c) { c.bias.length = 5; }),
+            "scaled_gemm: bias.length is 5 but must equal b.rows, 6");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.out = {out.data(), 5, 6};
+            }),
+            "scaled_gemm: out.rows is 5 but must equal a.rows, 4");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.out = {out.data(), 4, 5};
+            }),
+            "scaled_gemm: out.cols is 5 but must equal b.rows, 6");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.bias = {out.data() + 8, 6};
+            }),
+            "scaled_gemm: out overlaps bias, but an output needs memory of its own");
+  EXPECT_EQ(plan([&](Call& c) {
+              c.out = {reinterpret_cast<f16*>(a.data()), 4, 6};
+            }),
+            "scaled_gemm: out overlaps a, but an output needs memory of its own");
+
+  Buffer<B, s8> operands(backend, 256);
+  Buffer<B, float> scales(backend, 16);
+  Buffer<B, f16> result(backend, 64);
+  const Matrix<const s8> x(operands.data(), 4, 16), y(operands.data() + 128, 8, 16);
+  const Vector<const float> of_rows(scales.data(), 4), of_cols(scales.data() + 8, 8);
+  const Matrix<f16> z(result.data(), 4, 8);
+  const auto made = plan_scaled_gemm<f16>(workspace, x, y, of_rows, of_cols, {}, z);
+  EXPECT_EQ(
+      refusal([&] {
+        const Vector<const f16> added(result.data() + 48, 8);
+        scaled_gemm<f16>(backend, made, x, y, of_rows, of_cols, added, z);
+      }),
+      "scaled_gemm: the plan was made for 4 x 8 x 16 of s8 to f16 (lda 16, ldb 16, ldd 8, layouts "
+      "row row row, batch 1 by 0 0 0, bias false, alphas 0), but the operands pose 4 x 8 x 16 of "
+      "s8 to f16 (lda 16, ldb 16, ldd 8, layouts row row row, batch 1 by 0 0 0, bias true, "
+      "alphas 0)");
+  EXPECT_EQ(
+      refusal([&] {
+        scaled_gemm<f16>(backend, {made.problem, "", "", nullptr}, x, y, of_rows, of_cols, {}, z);
+      }),
+      "scaled_gemm: the plan is empty; make one with plan_scaled_gemm");
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongScaledProducts) {
+  for_each_backend([](auto backend) { expect_scaled_product_refusals(backend); });
 }
 
 /// Every field of a problem that can differ shows in its text: a pinned choice is found by it.

@@ -2,48 +2,56 @@
 //
 //   out[i,j] = T( fma( float(sum_k a[i,k] b[j,k]), row_scale[i] * col_scale[j], bias[j] or 0 ) )
 //
-// The same bits as the two calls.
+// T is f16, bf16 or f32. The same bits as the two calls, on every backend and by every kernel that
+// a plan may choose.
+//
+// Errors: std::invalid_argument that names the operator, the value and what would be right: those
+// of gemm_s8 and dequantize, and a plan that was made for another problem.
 #pragma once
 
 #include <memory>
+#include <string>
 
-#include "octet/buffer.hpp"
-#include "octet/dequantize.hpp"
 #include "octet/gemm.hpp"
+#include "octet/matrix.hpp"
 
 namespace octet {
 
-/// A gemm_s8 plan and the accumulators between the two calls.
+template <class B>
+struct ScaledGemmPlanState;  // defined in the backend's library
+
+/// A product of a known problem, ready to run. It keeps its workspace alive.
 template <class B>
 struct ScaledGemmPlan {
-  GemmPlan<B> product;
-  std::shared_ptr<Buffer<B, s32>> accumulators;
-
-  Matrix<s32> accumulator_view() const {
-    return {accumulators->data(), product.problem.m, product.problem.n};
-  }
+  GemmProblem problem;    // its result is T
+  std::string algorithm;  // what was chosen, and by how much, for people and records
+  std::string choice;     // the same for GemmWorkspace::pinned; empty where nothing was chosen
+  std::shared_ptr<ScaledGemmPlanState<B>> state;
 };
 
-/// a[M,K], b[N,K]: the operands that `scaled_gemm` will be given, or others that lie alike.
-/// Allocates 4 M N bytes.
-template <class B>
-ScaledGemmPlan<B> plan_scaled_gemm(B backend, GemmWorkspace<B>& workspace, Matrix<const s8> a,
-                                   Matrix<const s8> b) {
-  ScaledGemmPlan<B> plan;
-  plan.accumulators = std::make_shared<Buffer<B, s32>>(backend, a.rows * b.rows);
-  plan.product =
-      plan_gemm_s8(workspace, a, b, Matrix<s32>(plan.accumulators->data(), a.rows, b.rows));
-  return plan;
-}
-
-/// a[M,K], b[N,K], row_scale[M], col_scale[N], bias[N] or empty -> out[M,N]. Errors: those of
-/// gemm_s8 and dequantize.
-template <class B, class T>
-void scaled_gemm(B backend, const ScaledGemmPlan<B>& plan, Matrix<const s8> a, Matrix<const s8> b,
+/// a[M,K], b[N,K], row_scale[M], col_scale[N], bias[N] or empty -> out[M,N]. Times its candidates
+/// on these operands and overwrites `out`; a plan that keeps accumulators between a product and
+/// dequantize allocates 4 M N bytes for them.
+///
+/// GemmWorkspace::pinned takes a kernel alone, too: "sm90", "mma" or "cublaslt". One that does not
+/// take the problem is passed over.
+template <class T>
+ScaledGemmPlan<Cpu> plan_scaled_gemm(GemmWorkspace<Cpu>& workspace, Matrix<const s8> a,
+                                     Matrix<const s8> b, Vector<const float> row_scale,
+                                     Vector<const float> col_scale, Vector<const T> bias,
+                                     Matrix<T> out);
+template <class T>
+ScaledGemmPlan<Cuda> plan_scaled_gemm(GemmWorkspace<Cuda>& workspace, Matrix<const s8> a,
+                                      Matrix<const s8> b, Vector<const float> row_scale,
+                                      Vector<const float> col_scale, Vector<const T> bias,
+                                      Matrix<T> out);
+template <class T>
+void scaled_gemm(Cpu, const ScaledGemmPlan<Cpu>& plan, Matrix<const s8> a, Matrix<const s8> b,
                  Vector<const float> row_scale, Vector<const float> col_scale, Vector<const T> bias,
-                 Matrix<T> out) {
-  gemm_s8(backend, plan.product, a, b, plan.accumulator_view());
-  dequantize<T>(backend, plan.accumulator_view(), row_scale, col_scale, bias, out);
-}
+                 Matrix<T> out);
+template <class T>
+void scaled_gemm(Cuda, const ScaledGemmPlan<Cuda>& plan, Matrix<const s8> a, Matrix<const s8> b,
+                 Vector<const float> row_scale, Vector<const float> col_scale, Vector<const T> bias,
+                 Matrix<T> out);
 
 }  // namespace octet

@@ -4,6 +4,8 @@
 //   fill      an extent is 0: D becomes the bias, or zero
 //   cublaslt  what the library takes, with the algorithm that was measured to be the best
 //             (gemm_tuning.cpp), or that the workspace pins
+//   sm90      single row-major int8 problems on compute capability 9.0 whose rows start at
+//             multiples of 16 bytes, where this was measured to be faster
 //   mma       int8 problems that it does not take (extents, leading dimensions, strides or
 //             addresses that are not multiples of 4, padded panels of a tiled order, an order that
 //             it has no kernel for on this device) and s8 results
@@ -19,10 +21,13 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/candidates.hpp"
 #include "cuda/error.hpp"
 #include "cuda/gemm_cublaslt.hpp"
 #include "cuda/gemm_fill.hpp"
 #include "cuda/gemm_mma.hpp"
+#include "cuda/gemm_sm90.hpp"
+#include "cuda/gemm_workspace.hpp"
 #include "octet/gemm.hpp"
 #include "preconditions/preconditions.hpp"
 
@@ -32,27 +37,8 @@ namespace {
 using cuda::GemmKernel;
 using cuda::kVector;
 using cuda::Matmul;
+using cuda::Pin;
 using cuda::Pointers;
-
-}  // namespace
-
-template <>
-struct GemmWorkspaceState<Cuda> {
-  explicit GemmWorkspaceState(Cuda on) : library(on) {}
-
-  cuda::GemmLibrary library;
-  std::vector<std::shared_ptr<const Matmul>> plans;
-  std::array<std::optional<bool>, 5> multiplies{};  // by LayoutKind of b, once it was asked
-};
-
-template <>
-struct GemmPlanState<Cuda> {
-  std::shared_ptr<GemmWorkspaceState<Cuda>> workspace;
-  std::shared_ptr<const Matmul> matmul;
-};
-
-namespace {
-
 using Workspace = GemmWorkspaceState<Cuda>;
 
 void run_mma(const GemmProblem& q, cudaStream_t stream, const Pointers& p) {
@@ -78,12 +64,23 @@ void run_fill(const GemmProblem& q, cudaStream_t stream, const Pointers& p) {
   cuda::fill_rows(stream, q.bias ? p.bias : nullptr, rows);
 }
 
-void run(const Workspace& workspace, const Matmul& matmul, cudaStream_t stream, const Pointers& p) {
+void run_sm90(const Workspace& workspace, const GemmProblem& q, const cuda::GemmSm90Config& config,
+              cudaStream_t stream, const Pointers& p) {
+  const auto plan =
+      cuda::plan_gemm_sm90(cuda::sm90_problem(q, p), config, workspace.device.multiprocessors);
+  cuda::gemm_sm90<s32>(stream, plan, {.d = static_cast<s32*>(p.d), .ldd = q.ldd});
+}
+
+void run_matmul(const Workspace& workspace, const Matmul& matmul, cudaStream_t stream,
+                const Pointers& p) {
   switch (matmul.kernel) {
     case GemmKernel::fill:
       return run_fill(matmul.problem, stream, p);
     case GemmKernel::mma:
       return run_mma(matmul.problem, stream, p);
+    case GemmKernel::sm90:
+      return matmul.fits(p) ? run_sm90(workspace, matmul.problem, matmul.sm90, stream, p)
+                            : run_mma(matmul.problem, stream, p);
     case GemmKernel::cublaslt:
       break;
   }
@@ -161,31 +158,28 @@ bool choose(const Workspace& workspace, Matmul& matmul, const Pointers& p,
   return false;
 }
 
-std::shared_ptr<const Matmul> make_matmul(Workspace& workspace, const GemmProblem& problem,
-                                          const Pointers& p, const std::string* pinned) {
-  auto matmul = std::make_shared<Matmul>();
-  matmul->problem = problem;
-  matmul->planned_alignments = p.alignments(problem, kVector);
-  if (problem.m == 0 || problem.n == 0 || problem.k == 0 || problem.batch == 0) {
-    matmul->algorithm = "D filled (an extent is 0)";
-    return matmul;
-  }
+/// The library's algorithm, or mma; false where there is neither.
+bool choose_other(Workspace& workspace, Matmul& matmul, const Pointers& p, const Pin& pin) {
+  const bool s8 = matmul.problem.operand == DType::s8;
   std::string obstacle;
-  if (problem.operand == DType::s8) obstacle = s8_obstacle(workspace, problem, p);
+  if (s8 && pin.kernel == "mma") obstacle = "pinned";
+  if (s8 && obstacle.empty()) obstacle = s8_obstacle(workspace, matmul.problem, p);
   if (obstacle.empty()) {
-    if (choose(workspace, *matmul, p, pinned)) {
-      set_required_alignments(*matmul, p);
-      matmul->kernel = GemmKernel::cublaslt;
-      return matmul;
+    // An algorithm says nothing of addresses: it holds for operands that any algorithm takes.
+    const auto& have = matmul.planned_alignments;
+    const bool aligned = *std::min_element(have.begin(), have.end()) == kVector;
+    const bool pinned = aligned && pin.kernel == "cublaslt" && !pin.how.empty();
+    if (choose(workspace, matmul, p, pinned ? &pin.how : nullptr)) {
+      set_required_alignments(matmul, p);
+      matmul.kernel = GemmKernel::cublaslt;
+      matmul.choice = encode(matmul);
+      return true;
     }
     obstacle = "cuBLASLt proposes no kernel that runs";
   }
-  if (problem.operand != DType::s8) {
-    throw std::runtime_error(fmt::format("gemm: cuBLASLt has no kernel for {}", to_text(problem)));
-  }
-  matmul->kernel = GemmKernel::mma;
-  matmul->algorithm = fmt::format("{} ({})", cuda::kGemmS8MmaName, obstacle);
-  return matmul;
+  matmul.kernel = GemmKernel::mma;
+  matmul.algorithm = fmt::format("{} ({})", cuda::kGemmS8MmaName, obstacle);
+  return s8;
 }
 
 GemmPlan<Cuda> plan(GemmWorkspace<Cuda>& workspace, const GemmProblem& problem, const Pointers& p) {
@@ -198,16 +192,10 @@ GemmPlan<Cuda> plan(GemmWorkspace<Cuda>& workspace, const GemmProblem& problem, 
     return known->problem == problem && known->planned_alignments == alignments && known->fits(p);
   });
   if (found == plans.end()) {
-    // A choice says nothing of addresses: it holds for operands that any algorithm takes.
-    const bool aligned = *std::min_element(alignments.begin(), alignments.end()) == kVector;
-    const auto pin = workspace.pinned.find(to_text(problem));
-    found = plans.insert(
-        plans.end(),
-        make_matmul(*workspace.state, problem, p,
-                    aligned && pin != workspace.pinned.end() ? &pin->second : nullptr));
+    found = plans.insert(plans.end(), cuda::make_matmul(*workspace.state, problem, p,
+                                                        cuda::find_pin(workspace, problem)));
   }
-  return {problem, (*found)->algorithm,
-          (*found)->kernel == GemmKernel::cublaslt ? encode(**found) : std::string(),
+  return {problem, (*found)->algorithm, (*found)->choice,
           std::make_shared<GemmPlanState<Cuda>>(GemmPlanState<Cuda>{workspace.state, *found})};
 }
 
@@ -216,10 +204,98 @@ void run(Cuda backend, const GemmPlan<Cuda>& plan, const GemmProblem& problem, c
   if (plan.state == nullptr) {
     throw std::invalid_argument("gemm: the plan is empty; make one with plan_gemm or plan_gemm_s8");
   }
-  run(*plan.state->workspace, *plan.state->matmul, backend.stream, p);
+  cuda::run(*plan.state->workspace, *plan.state->matmul, backend.stream, p);
 }
 
 }  // namespace
+
+namespace cuda {
+
+Pin find_pin(const GemmWorkspace<Cuda>& workspace, const GemmProblem& problem) {
+  const auto pinned = workspace.pinned.find(to_text(problem));
+  if (pinned == workspace.pinned.end()) return {};
+  const std::string& text = pinned->second;
+  const std::size_t space = std::min(text.find(' '), text.size());
+  const std::string first = text.substr(0, space);
+  if (first == "sm90" || first == "mma" || first == "cublaslt") {
+    return {first, text.substr(std::min(space + 1, text.size()))};
+  }
+  return {"cublaslt", text};
+}
+
+GemmSm90Problem sm90_problem(const GemmProblem& q, const Pointers& p) {
+  return {static_cast<const s8*>(p.a), q.lda, static_cast<const s8*>(p.b), q.ldb, q.m, q.n, q.k};
+}
+
+std::vector<GemmSm90Config> sm90_candidates(const Workspace& workspace, const GemmProblem& q,
+                                            const Pointers& p, const Pin& pin) {
+  constexpr std::size_t kMostTimed = 4;
+  const bool other = q.operand != DType::s8 || q.result == DType::s8 || q.batch != 1 ||
+                     q.b_layout != LayoutKind::row;
+  if (other || workspace.device.compute_capability != 90 ||
+      !gemm_sm90_accepts(sm90_problem(q, p)) || (!pin.kernel.empty() && pin.kernel != "sm90")) {
+    return {};
+  }
+  auto configs = gemm_sm90_configs(sm90_problem(q, p), workspace.device.multiprocessors);
+  for (const GemmSm90Config& config : configs) {
+    if (name(config) == pin.how) return {config};
+  }
+  configs.resize(std::min(configs.size(), kMostTimed));
+  return configs;
+}
+
+std::shared_ptr<const Matmul> make_matmul(Workspace& workspace, const GemmProblem& problem,
+                                          const Pointers& p, const Pin& pin) {
+  auto matmul = std::make_shared<Matmul>();
+  matmul->problem = problem;
+  matmul->planned_alignments = p.alignments(problem, kVector);
+  if (problem.m == 0 || problem.n == 0 || problem.k == 0 || problem.batch == 0) {
+    matmul->algorithm = "D filled (an extent is 0)";
+    return matmul;
+  }
+  const auto configs = sm90_candidates(workspace, problem, p, pin);
+  const bool sm90_alone = pin.kernel == "sm90" && !configs.empty();
+  if (!sm90_alone && !choose_other(workspace, *matmul, p, pin)) {
+    throw std::runtime_error(fmt::format("gemm: cuBLASLt has no kernel for {}", to_text(problem)));
+  }
+  if (configs.empty()) return matmul;
+
+  const cudaStream_t stream = workspace.library.backend.stream;
+  std::vector<Candidate> candidates;
+  std::vector<std::string> names;
+  for (const GemmSm90Config& config : configs) {
+    candidates.push_back([&] {
+      run_sm90(workspace, problem, config, stream, p);
+      return true;
+    });
+    names.push_back("sm90 " + name(config));
+  }
+  if (!sm90_alone) {
+    candidates.push_back([&] {
+      run_matmul(workspace, *matmul, stream, p);
+      return true;
+    });
+    names.emplace_back(matmul->kernel == GemmKernel::mma ? "mma" : "cublaslt");
+  }
+  const auto [best, remark] = judge(stream, candidates, names);
+  if (best < configs.size()) {
+    matmul->kernel = GemmKernel::sm90;
+    matmul->sm90 = configs[best];
+    matmul->algorithm = "gemm_" + names[best];
+    matmul->choice = names[best];
+    matmul->required_alignments = {kVector, kVector, 1, 1};
+  } else if (matmul->kernel == GemmKernel::mma) {
+    matmul->choice = names[best];
+  }
+  matmul->algorithm += fmt::format(" ({})", remark);
+  return matmul;
+}
+
+void run(const Workspace& workspace, const Matmul& matmul, cudaStream_t stream, const Pointers& p) {
+  run_matmul(workspace, matmul, stream, p);
+}
+
+}  // namespace cuda
 
 GemmWorkspace<Cuda> make_gemm_workspace(Cuda backend) {
   return {std::make_shared<GemmWorkspaceState<Cuda>>(backend)};

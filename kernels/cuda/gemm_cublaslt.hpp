@@ -19,6 +19,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cuda/gemm_sm90.hpp"
 #include "octet/buffer.hpp"
 #include "octet/gemm.hpp"
 
@@ -34,7 +35,6 @@ struct Destroy {
   void operator()(cublasLtMatmulDesc_t d) const { cublasLtMatmulDescDestroy(d); }
   void operator()(cublasLtMatrixLayout_t l) const { cublasLtMatrixLayoutDestroy(l); }
   void operator()(cublasLtMatmulPreference_t p) const { cublasLtMatmulPreferenceDestroy(p); }
-  void operator()(cudaEvent_t e) const { cudaEventDestroy(e); }
 };
 template <class T>
 using Handle = std::unique_ptr<std::remove_pointer_t<T>, Destroy>;
@@ -53,13 +53,15 @@ struct Pointers {
   Alignments alignments(const GemmProblem& problem, std::uint32_t limit) const;
 };
 
-enum class GemmKernel { fill, mma, cublaslt };
+enum class GemmKernel { fill, mma, sm90, cublaslt };
 
 /// How a problem is run. Holds no operands; not changed once it is made.
 struct Matmul {
   GemmProblem problem;
   GemmKernel kernel = GemmKernel::fill;
   std::string algorithm;
+  std::string choice;  // for GemmWorkspace::pinned; empty where there was none
+  GemmSm90Config sm90{};
   Alignments planned_alignments{};   // up to kVector
   Alignments required_alignments{};  // by the algorithm
   /// D is filled with the bias and the product added to it, f32 still rounded once: for problems

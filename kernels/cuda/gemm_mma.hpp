@@ -22,4 +22,10 @@ void gemm_s8_mma(cudaStream_t stream, const GemmProblem& problem, const s8* a, c
 void gemm_s8_mma_tiled(cudaStream_t stream, const GemmProblem& problem, const s8* a, const s8* b,
                        const float* alpha, void* d);
 
+/// out[i,j] = T(fma(float(sum_k a[i,k] b[j,k]), row_scale[i] * col_scale[j], bias[j] or 0)) for
+/// row-major operands and T f16, bf16 or f32; bias may be null. K of 0 counts as sums of 0.
+template <class T>
+void gemm_s8_mma_scaled(cudaStream_t stream, const GemmProblem& problem, const s8* a, const s8* b,
+                        const float* row_scale, const float* col_scale, const T* bias, T* d);
+
 }  // namespace octet::cuda

@@ -117,7 +117,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 /// The accumulators as they are.
 struct Accumulators {
   using Result = s32;
-  __device__ __forceinline__ s32 operator()(std::int64_t /*row*/, s32 acc) const { return acc; }
+  __device__ __forceinline__ s32 operator()(std::int64_t /*row*/, std::int64_t /*col*/,
+                                            s32 acc) const {
+    return acc;
+  }
 };
 
 /// rint(alpha * float(acc)), saturated; the conversion turns NaN into 0.
@@ -126,7 +129,7 @@ struct Rescaled {
   const float* alpha;
   std::int64_t step;  // 0: one alpha for all rows
 
-  __device__ __forceinline__ s8 operator()(std::int64_t row, s32 acc) const {
+  __device__ __forceinline__ s8 operator()(std::int64_t row, std::int64_t /*col*/, s32 acc) const {
     const float value = __fmul_rn(__ldg(alpha + row * step), __int2float_rn(acc));
     return static_cast<s8>(min(max(__float2int_rn(value), -128), 127));
   }
@@ -151,8 +154,8 @@ struct Store {
   __device__ __forceinline__ void operator()(std::int64_t matrix, std::int64_t row,
                                              std::int64_t col, s32 first, s32 second) const {
     if (row >= m || col >= cols) return;
-    const Pair pair = {col < n ? convert(row, first) : T{},
-                       col + 1 < n ? convert(row, second) : T{}};
+    const Pair pair = {col < n ? convert(row, col, first) : T{},
+                       col + 1 < n ? convert(row, col + 1, second) : T{}};
     T* target = d + matrix * stride + layout(row, col);
     if (pairs && col + 1 < cols) {
       *reinterpret_cast<Pair*>(target) = pair;

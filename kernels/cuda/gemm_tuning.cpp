@@ -7,28 +7,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "cuda/error.hpp"
+#include "cuda/candidates.hpp"
 #include "cuda/gemm_cublaslt.hpp"
 
 namespace octet::cuda {
 namespace {
-
-constexpr std::size_t kRounds = 3;  // of timing, interleaved over the proposals
-constexpr float kRoundUs = 200.0f;  // that a proposal runs in a round, at least
-constexpr int kMaxLaunches = 50;    // of a proposal in a round
-
-Handle<cudaEvent_t> make_event() {
-  cudaEvent_t event = nullptr;
-  check(cudaEventCreate(&event), "creating an event");
-  return Handle<cudaEvent_t>(event);
-}
 
 template <class T>
 T config(const cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t attribute) {
@@ -68,73 +56,26 @@ std::uint32_t required_alignment(const cublasLtMatmulAlgo_t& algo,
   return std::min(promised, std::max(value, kVector));
 }
 
-/// Times proposals on a stream.
-class Stopwatch {
- public:
-  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {}
-
-  /// Microseconds of one of `launches` calls of `work`, which answers with a status; infinity when
-  /// one is refused.
-  template <class Work>
-  float time_us(int launches, const Work& work) {
-    bool refused = false;
-    check(cudaEventRecord(start_.get(), stream_), "timing a product");
-    for (int i = 0; i < launches && !refused; ++i) refused = work() != CUBLAS_STATUS_SUCCESS;
-    check(cudaEventRecord(stop_.get(), stream_), "timing a product");
-    check(cudaEventSynchronize(stop_.get()), "timing a product");
-    float ms = 0;
-    check(cudaEventElapsedTime(&ms, start_.get(), stop_.get()), "timing a product");
-    return refused ? std::numeric_limits<float>::infinity()
-                   : ms * 1000.0f / static_cast<float>(launches);
-  }
-
- private:
-  cudaStream_t stream_;
-  Handle<cudaEvent_t> start_ = make_event(), stop_ = make_event();
-};
-
 }  // namespace
 
 bool choose(const GemmLibrary& library, Matmul& matmul, const Pointers& p) {
-  struct Candidate {
-    cublasLtMatmulHeuristicResult_t proposal;
-    int launches = 1;
-    std::array<float, kRounds> us{};
-    float median_us() const {
-      std::array<float, kRounds> sorted = us;
-      std::sort(sorted.begin(), sorted.end());
-      return sorted[kRounds / 2];
-    }
+  const auto proposals = propose(library, matmul, p);
+  const auto take = [&](const cublasLtMatmulHeuristicResult_t& proposal) {
+    matmul.algo = proposal.algo;
+    matmul.workspace_bytes = proposal.workspaceSize;
   };
-  Stopwatch stopwatch(library.backend.stream);
-  const auto time_us = [&](const Candidate& candidate, int launches) {
-    matmul.algo = candidate.proposal.algo;
-    matmul.workspace_bytes = candidate.proposal.workspaceSize;
-    return stopwatch.time_us(launches,
-                             [&] { return launch(library, matmul, library.backend.stream, p); });
-  };
-
   std::vector<Candidate> candidates;
-  for (const auto& proposal : propose(library, matmul, p)) {
-    Candidate candidate{.proposal = proposal};
-    if (!std::isfinite(time_us(candidate, 1))) continue;  // the first launch loads the kernel
-    const float estimate_us = std::max(time_us(candidate, 1), 1.0f);
-    candidate.launches =
-        std::clamp(static_cast<int>(std::ceil(kRoundUs / estimate_us)), 1, kMaxLaunches);
-    candidates.push_back(candidate);
+  for (const auto& proposal : proposals) {
+    candidates.push_back([&] {
+      take(proposal);
+      return launch(library, matmul, library.backend.stream, p) == CUBLAS_STATUS_SUCCESS;
+    });
   }
-  if (candidates.empty()) return false;
-  for (std::size_t round = 0; round < kRounds; ++round) {
-    for (Candidate& candidate : candidates) {
-      candidate.us[round] = time_us(candidate, candidate.launches);
-    }
-  }
-  const Candidate& best =
-      *std::min_element(candidates.begin(), candidates.end(),
-                        [](const auto& x, const auto& y) { return x.median_us() < y.median_us(); });
-  matmul.algo = best.proposal.algo;
-  matmul.workspace_bytes = best.proposal.workspaceSize;
-  matmul.algorithm = describe(matmul.algo, fmt::format("best of {}", candidates.size()));
+  const std::vector<float> us = time_candidates(library.backend.stream, candidates);
+  const auto runs = std::count_if(us.begin(), us.end(), [](float x) { return std::isfinite(x); });
+  if (runs == 0) return false;
+  take(proposals[static_cast<std::size_t>(std::min_element(us.begin(), us.end()) - us.begin())]);
+  matmul.algorithm = describe(matmul.algo, fmt::format("best of {}", runs));
   return true;
 }
 

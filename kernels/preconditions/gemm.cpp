@@ -86,10 +86,9 @@ GemmProblem product(std::string_view op, const BatchExtents& a, const BatchExten
 }
 
 /// The extents themselves are checked by `product`, the depth before it: it needs no valid data.
-void depth(std::string_view op, const BatchExtents& a) {
-  if (a.first.cols > kMaxS8Depth) {
-    reject(op, "K is {}, but int32 accumulators are exact only up to {}", a.first.cols,
-           kMaxS8Depth);
+void depth(std::string_view op, std::int64_t k) {
+  if (k > kMaxS8Depth) {
+    reject(op, "K is {}, but int32 accumulators are exact only up to {}", k, kMaxS8Depth);
   }
 }
 
@@ -97,7 +96,7 @@ void depth(std::string_view op, const BatchExtents& a) {
 
 GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, const BatchExtents& d) {
   constexpr std::string_view kOp = "gemm_s8";
-  depth(kOp, a);
+  depth(kOp, a.first.cols);
   GemmProblem problem = product(kOp, a, b, d);
   problem.operand = DType::s8;
   problem.result = DType::s32;
@@ -107,7 +106,7 @@ GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, const BatchExt
 GemmProblem gemm_s8(const BatchExtents& a, const BatchExtents& b, Vector<const float> alpha,
                     const BatchExtents& d) {
   constexpr std::string_view kOp = "gemm_s8";
-  depth(kOp, a);
+  depth(kOp, a.first.cols);
   GemmProblem problem = product(kOp, a, b, d);
   view(kOp, "alpha", alpha);
   if (alpha.length != 1 && alpha.length != problem.m) {
@@ -141,6 +140,38 @@ template GemmProblem gemm(const Operand<f16>&, const Operand<f16>&, const Batch<
 template GemmProblem gemm(const Operand<bf16>&, const Operand<bf16>&, const Batch<bf16>&,
                           const Vector<const bf16>&);
 
+GemmProblem scaled_gemm(const Extents& a, const Extents& b, const Extents& row_scale,
+                        const Extents& col_scale, const Extents& bias, const Extents& out,
+                        DType result) {
+  constexpr std::string_view kOp = "scaled_gemm";
+  depth(kOp, a.cols);
+  view(kOp, "a", a);
+  view(kOp, "b", b);
+  view(kOp, "row_scale", row_scale);
+  view(kOp, "col_scale", col_scale);
+  view(kOp, "bias", bias);
+  view(kOp, "out", out);
+  extent(kOp, "b.cols", b.cols, "a.cols", a.cols);
+  extent(kOp, "row_scale.length", row_scale.cols, "a.rows", a.rows);
+  extent(kOp, "col_scale.length", col_scale.cols, "b.rows", b.rows);
+  if (bias.cols != 0) extent(kOp, "bias.length", bias.cols, "b.rows", b.rows);
+  extent(kOp, "out.rows", out.rows, "a.rows", a.rows);
+  extent(kOp, "out.cols", out.cols, "b.rows", b.rows);
+  disjoint(kOp, "out", out, "a", a);
+  disjoint(kOp, "out", out, "b", b);
+  disjoint(kOp, "out", out, "row_scale", row_scale);
+  disjoint(kOp, "out", out, "col_scale", col_scale);
+  disjoint(kOp, "out", out, "bias", bias);
+  return {.m = a.rows,
+          .n = b.rows,
+          .k = a.cols,
+          .result = result,
+          .lda = a.ld,
+          .ldb = b.ld,
+          .ldd = out.ld,
+          .bias = bias.cols != 0};
+}
+
 void library_multiplies(LayoutKind b_layout) {
   if (b_layout == LayoutKind::col || b_layout == LayoutKind::col32) {
     reject("library_multiplies", "b lies in {}, but int8 products take it in {}, {} or {}",
@@ -148,9 +179,9 @@ void library_multiplies(LayoutKind b_layout) {
   }
 }
 
-void same_problem(const GemmProblem& planned, const GemmProblem& asked) {
+void same_problem(const GemmProblem& planned, const GemmProblem& asked, std::string_view op) {
   if (planned == asked) return;
-  reject("gemm", "the plan was made for {}, but the operands pose {}", to_text(planned),
+  reject(op, "the plan was made for {}, but the operands pose {}", to_text(planned),
          to_text(asked));
 }
 

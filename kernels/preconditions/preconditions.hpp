@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "octet/gemm.hpp"
 #include "octet/layout.hpp"
@@ -119,10 +120,15 @@ template <class T>
 GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Batch<T>& d,
                  const Vector<const T>& bias);
 
+GemmProblem scaled_gemm(const Extents& a, const Extents& b, const Extents& row_scale,
+                        const Extents& col_scale, const Extents& bias, const Extents& out,
+                        DType result);
+
 /// Throws unless int8 products take b in this order.
 void library_multiplies(LayoutKind b_layout);
 
 /// Throws unless the plan was made for this problem.
-void same_problem(const GemmProblem& planned, const GemmProblem& asked);
+void same_problem(const GemmProblem& planned, const GemmProblem& asked,
+                  std::string_view op = "gemm");
 
 }  // namespace octet::preconditions

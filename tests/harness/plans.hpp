@@ -36,8 +36,9 @@ GemmWorkspace<B> make_pinned_workspace(B backend) {
   return workspace;
 }
 
-template <class B>
-void keep_choice(B backend, const GemmPlan<B>& plan) {
+/// That of a plan of any operator.
+template <class B, class Plan>
+void keep_choice(B backend, const Plan& plan) {
   if (plan.choice.empty()) return;
   keep_choice(device_info(backend).name, library_of(backend), to_text(plan.problem), plan.choice);
 }

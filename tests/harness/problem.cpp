@@ -158,15 +158,14 @@ std::vector<Problem> model_products(bool distinct_shapes) {
 }
 
 std::vector<Problem> hostile_products() {
-  return {product(0, 4, 4),          product(4, 0, 4),
-          product(4, 4, 0),          product(1, 1, 1),
-          product(3, 5, 7),          product(1, 257, 130),
-          product(257, 1, 130),      product(16, 16, 16),
-          product(17, 33, 65),       product(127, 129, 63),
-          product(128, 128, 64),     product(129, 127, 65, 1),
-          product(128, 136, 72, 8),  product(255, 257, 1031, 3),
-          product(260, 132, 516, 4), product(384, 320, 1088, 16),
-          product(2, 3, 131071),     product(1021, 509, 67)};
+  return {product(0, 4, 4), product(4, 0, 4), product(4, 4, 0), product(1, 1, 1), product(3, 5, 7),
+          product(1, 257, 130), product(257, 1, 130), product(16, 16, 16), product(17, 33, 65),
+          product(127, 129, 63), product(128, 128, 64), product(129, 127, 65, 1),
+          product(128, 136, 72, 8), product(255, 257, 1031, 3), product(260, 132, 516, 4),
+          product(384, 320, 1088, 16), product(2, 3, 131071), product(1021, 509, 67),
+          // Rows at multiples of 16 bytes that no tile divides, with N a multiple of 32, 8 or 1.
+          product(1, 544, 160), product(777, 3, 129, 15), product(1021, 509, 80),
+          product(511, 1000, 400, 16), product(641, 416, 1040)};
 }
 
 std::vector<Problem> attention_products() {

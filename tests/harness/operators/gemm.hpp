@@ -32,12 +32,7 @@ class Planned {
   template <class B>
   std::string plan(B) const {
     const auto& plan = std::get<std::optional<Plan<B>>>(plans_);
-    if (!plan) return "";
-    if constexpr (requires { plan->algorithm; }) {
-      return plan->algorithm;
-    } else {
-      return plan->product.algorithm + ", then dequantize";
-    }
+    return plan ? plan->algorithm : "";
   }
 
  protected:
@@ -47,11 +42,20 @@ class Planned {
     if (!plan) {
       GemmWorkspace<B> workspace = make_pinned_workspace(backend);
       plan = make(workspace);
-      if constexpr (requires { plan->product; }) {
-        keep_choice(backend, plan->product);
-      } else {
-        keep_choice(backend, *plan);
-      }
+      keep_choice(backend, *plan);
+    }
+    return *plan;
+  }
+
+  /// By `kernel` where it takes the problem; the plan says what ran.
+  template <class B, class Make>
+  const Plan<B>& planned_by(B backend, std::string_view kernel, const GemmProblem& problem,
+                            Make&& make) {
+    auto& plan = std::get<std::optional<Plan<B>>>(plans_);
+    if (!plan) {
+      GemmWorkspace<B> workspace = make_gemm_workspace(backend);
+      workspace.pinned[to_text(problem)] = kernel;
+      plan = make(workspace);
     }
     return *plan;
   }
@@ -82,9 +86,58 @@ struct PlannedScaledGemm : Planned<ScaledGemmPlan> {
   template <class B, class T>
   void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> row_scale,
                   Vector<const float> col_scale, Vector<const T> bias, Matrix<T> out) {
-    const auto& plan =
-        planned(backend, [&](auto& w) { return plan_scaled_gemm(backend, w, a, b); });
-    scaled_gemm(backend, plan, a, b, row_scale, col_scale, bias, out);
+    const auto& plan = planned(backend, [&](auto& w) {
+      return plan_scaled_gemm<T>(w, a, b, row_scale, col_scale, bias, out);
+    });
+    scaled_gemm<T>(backend, plan, a, b, row_scale, col_scale, bias, out);
+  }
+};
+
+// The kernels that a plan on CUDA chooses among.
+struct ThroughSm90 {
+  static constexpr std::string_view kKernel = "sm90";
+};
+struct ThroughMma {
+  static constexpr std::string_view kKernel = "mma";
+};
+struct ThroughLibrary {
+  static constexpr std::string_view kKernel = "cublaslt";
+};
+
+/// gemm_s8 by one kernel, so that it is checked where another one is faster.
+template <class Through>
+struct GemmS8By : Planned<GemmPlan> {
+  template <std::same_as<Cuda> B>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Matrix<s32> d) {
+    const GemmProblem problem{.m = a.rows,
+                              .n = b.rows,
+                              .k = a.cols,
+                              .lda = a.layout.ld,
+                              .ldb = b.layout.ld,
+                              .ldd = d.layout.ld};
+    const auto& plan = this->planned_by(backend, Through::kKernel, problem,
+                                        [&](auto& w) { return plan_gemm_s8(w, a, b, d); });
+    gemm_s8(backend, plan, a, b, d);
+  }
+};
+
+template <class Through>
+struct ScaledGemmBy : Planned<ScaledGemmPlan> {
+  template <std::same_as<Cuda> B, class T>
+  void operator()(B backend, Matrix<const s8> a, Matrix<const s8> b, Vector<const float> row_scale,
+                  Vector<const float> col_scale, Vector<const T> bias, Matrix<T> out) {
+    const GemmProblem problem{.m = a.rows,
+                              .n = b.rows,
+                              .k = a.cols,
+                              .result = kDType<T>,
+                              .lda = a.layout.ld,
+                              .ldb = b.layout.ld,
+                              .ldd = out.layout.ld,
+                              .bias = bias.length != 0};
+    const auto& plan = this->planned_by(backend, Through::kKernel, problem, [&](auto& w) {
+      return plan_scaled_gemm<T>(w, a, b, row_scale, col_scale, bias, out);
+    });
+    scaled_gemm<T>(backend, plan, a, b, row_scale, col_scale, bias, out);
   }
 };
 
