@@ -4,8 +4,8 @@
 //   fill      an extent is 0: D becomes the bias, or zero
 //   cublaslt  what the library takes, with the algorithm that was measured to be the best
 //             (gemm_tuning.cpp), or that the workspace pins
-//   sm90      single row-major int8 problems on compute capability 9.0 whose rows start at
-//             multiples of 16 bytes, where this was measured to be faster
+//   sm90      on compute capability 9.0, single row-major int8 problems whose rows start at
+//             multiples of 16 bytes, where it is pinned or cuBLASLt takes none of them
 //   mma       int8 problems that it does not take (extents, leading dimensions, strides or
 //             addresses that are not multiples of 4, padded panels of a tiled order, an order that
 //             it has no kernel for on this device) and s8 results
@@ -258,7 +258,9 @@ std::shared_ptr<const Matmul> make_matmul(Workspace& workspace, const GemmProble
   if (!sm90_alone && !choose_other(workspace, *matmul, p, pin)) {
     throw std::runtime_error(fmt::format("gemm: cuBLASLt has no kernel for {}", to_text(problem)));
   }
-  if (configs.empty()) return matmul;
+  // To s32 cuBLASLt is as fast (1576 TOPS where the best here had 1442), so there is nothing to
+  // gain from a choice that may flip from run to run.
+  if (configs.empty() || (!sm90_alone && matmul->kernel == GemmKernel::cublaslt)) return matmul;
 
   const cudaStream_t stream = workspace.library.backend.stream;
   std::vector<Candidate> candidates;
