@@ -19,8 +19,8 @@
 // What counts (Kept): everything; elements under a threshold; columns without an outlier. The rest
 // reads as zero, in statistics and in both copies.
 //
-// Designs for one call of f16, as parts of the time of a copy of the same 6 bytes an element (NVIDIA
-// H200):
+// Designs for one call of f16, as parts of the time of a copy of the same 6 bytes an element
+// (NVIDIA H200):
 //                                                              1024x4096 1024x12288 12288x4096
 //   memset, memset, statistic of long blocks, convert, scales       0.51       0.67       0.80
 //   this one: predicted                                             0.87       1.05       0.95
