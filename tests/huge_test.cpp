@@ -2,6 +2,7 @@
 // vectors divide and one that they do not. They take up to 30 GiB on both sides, so they run on
 // CUDA alone, are checked whole, and are not timed.
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -47,10 +48,11 @@ class HugeSuite : public KernelSuite<D, T, Op> {
 
  protected:
   void SetUp() override {
-    if (available(Cuda{}) && free_memory(Cuda{}) < kNeededBytes) {
-      GTEST_SKIP() << "needs " << kNeededBytes << " free bytes on the device, and there are "
-                   << free_memory(Cuda{});
-    }
+    if (!available(Cuda{}) || free_memory(Cuda{}) >= kNeededBytes) return;
+    const std::string reason = fmt::format("needs {} free bytes on the device, and there are {}",
+                                           kNeededBytes, free_memory(Cuda{}));
+    if (options().requires_backend(Cuda::kName)) FAIL() << reason;
+    GTEST_SKIP() << reason;
   }
 };
 

@@ -115,26 +115,15 @@ Check compare_scales(std::string_view what, Vector<const float> actual,
       [&](std::int64_t i) { return reference::scale(absmax[static_cast<std::size_t>(i)]); }, zeros);
 }
 
-template <class T>
-Check compare_rows(std::string_view what, Matrix<const T> x, Matrix<const s8> q,
+/// The columns of x are the rows of its transpose.
+template <class T, class L>
+Check compare_rows(std::string_view what, Matrix<const T, L> x, Matrix<const s8> q,
                    const std::vector<float>& absmax, Zeros zeros) {
   const std::vector<float> factor = multipliers(absmax);
   return compare_bits(
       what, q,
       [&, f = factor.data()](std::int64_t i, std::int64_t j) {
         return reference::quantize_by(static_cast<float>(x(i, j)), f[i]);
-      },
-      zeros);
-}
-
-template <class T>
-Check compare_columns(std::string_view what, Matrix<const T> x, Matrix<const s8> q_col,
-                      const std::vector<float>& absmax, Zeros zeros) {
-  const std::vector<float> factor = multipliers(absmax);
-  return compare_bits(
-      what, q_col,
-      [&, f = factor.data()](std::int64_t i, std::int64_t j) {
-        return reference::quantize_by(static_cast<float>(x(j, i)), f[i]);
       },
       zeros);
 }
@@ -210,7 +199,7 @@ Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
   if (x.empty()) return nothing_to_compare();
   const std::vector<float> absmax = col_absmaxes(x);
   return merge({compare_scales("col_scale", col_scale, absmax, zeros),
-                compare_columns("q_col", x, q_col, absmax, zeros)});
+                compare_rows("q_col", transposed(x), q_col, absmax, zeros)});
 }
 
 template <class T>
@@ -229,7 +218,7 @@ Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
   return merge({compare_scales("row_scale", row_scale, row_absmax, zeros),
                 compare_scales("col_scale", col_scale, col_absmax, zeros),
                 compare_rows("q_row", x, q_row, row_absmax, zeros),
-                compare_columns("q_col", x, q_col, col_absmax, zeros)});
+                compare_rows("q_col", transposed(x), q_col, col_absmax, zeros)});
 }
 
 template <class T>

@@ -1,13 +1,9 @@
 // Whole operators, checked on host views of what they read and left behind.
 //
-// Quantize, dequantize, transform and flatten are compared bit for bit with tests/reference at
-// every element. An int8 product is checked by Freivalds at any size and element by element where
-// that costs at most 2^24 multiplications. A 16-bit product is sampled in every 128 x 128 tile
-// against f64, and projected as a whole.
-// Quantize, dequantize and column sums are compared bit for bit with tests/reference at every
-// element. An int8 product is checked by Freivalds at any size and element by element where that
-// costs at most 2^24 multiplications. A 16-bit product is sampled in every 128 x 128 tile against
-// f64, and projected as a whole.
+// Quantize, dequantize, transform, flatten and column sums are compared bit for bit with
+// tests/reference at every element. An int8 product is checked by Freivalds at any size and element
+// by element where that costs at most 2^24 multiplications. A 16-bit product is sampled in every
+// 128 x 128 tile against f64, and projected as a whole.
 //
 // Zeros::allowed is for cases whose truth is mostly zero or NaN by intention.
 //

@@ -194,23 +194,34 @@ Baseline f16_product(B backend, const Problem& p, std::uint64_t seed, int sets) 
   return baseline;
 }
 
-/// a[M,K] and b[N,K] in int8. Small problems use all of s8, -128 included; the models' sizes what a
+/// What int8 operands hold. Small problems use all of s8, -128 included; the models' sizes what a
 /// quantizer makes of a gaussian, because the data decides what a product costs in power.
+inline std::string_view int8_data(const Problem& p) {
+  return p.size.empty() ? "uniform" : "quantized gaussian";
+}
+
+/// Fills tensors, in whichever layout, with int8_data().
+template <class A, class B>
+void fill_int8_operands(const Problem& p, std::uint64_t seed, A& a, B& b) {
+  const auto fill_operand = [&](auto& operand, std::uint64_t operand_seed) {
+    operand.fill([&](Matrix<s8> host) {
+      p.size.empty() ? fill_s8_uniform(host, operand_seed) : fill_s8(host, operand_seed);
+    });
+  };
+  fill_operand(a, seed + 1);
+  fill_operand(b, seed + 2);
+}
+
+/// a[M,K] and b[N,K] in int8.
 template <class B>
 struct Int8Operands : Description<B> {
-  static std::string_view data(const Problem& p) {
-    return p.product ? "quantized gaussian" : "uniform";
-  }
+  static std::string_view data(const Problem& p) { return int8_data(p); }
 
   Int8Operands(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         a(backend, this->ledger, "a", Role::input, p.m, p.k, p.ld_padding),
         b(backend, this->ledger, "b", Role::input, p.n, p.k, p.ld_padding) {
-    const auto fill_operand = [&](Matrix<s8> host, std::uint64_t operand_seed) {
-      p.product ? fill_s8(host, operand_seed) : fill_s8_uniform(host, operand_seed);
-    };
-    a.fill([&](Matrix<s8> host) { fill_operand(host, seed + 1); });
-    b.fill([&](Matrix<s8> host) { fill_operand(host, seed + 2); });
+    fill_int8_operands(p, seed, a, b);
   }
 
   static Baseline baseline(B backend, const Problem& p, std::uint64_t seed, int sets) {

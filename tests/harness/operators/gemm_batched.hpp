@@ -58,20 +58,14 @@ struct GemmS8Batched : Description<B> {
   static constexpr std::string_view kOperator = "gemm_s8";
   static constexpr Pipe kPipe = Pipe::s8;
   static std::vector<Problem> problems() { return batched_problems(); }
-  static std::string_view data(const Problem& p) {
-    return p.size.empty() ? "uniform" : "quantized gaussian";
-  }
+  static std::string_view data(const Problem& p) { return int8_data(p); }
 
   GemmS8Batched(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         a(backend, this->ledger, "a", Role::input, p, p.m, p.k),
         b(backend, this->ledger, "b", Role::input, p, p.n, p.k, p.batching == Batching::shared_b),
         d(backend, this->ledger, "d", Role::output, p, p.m, p.n) {
-    const auto fill_operand = [&](Matrix<s8> host, std::uint64_t operand_seed) {
-      p.size.empty() ? fill_s8_uniform(host, operand_seed) : fill_s8(host, operand_seed);
-    };
-    a.tensor.fill([&](Matrix<s8> host) { fill_operand(host, seed + 1); });
-    b.tensor.fill([&](Matrix<s8> host) { fill_operand(host, seed + 2); });
+    fill_int8_operands(p, seed, a.tensor, b.tensor);
   }
 
   template <std::invocable<B, Batch<const s8>, Batch<const s8>, Batch<s32>> Op>

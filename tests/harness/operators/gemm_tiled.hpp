@@ -108,17 +108,13 @@ std::vector<Problem> tiled_problems() {
 template <class B, class L>
 struct TiledInt8Operands : Description<B> {
   static std::string_view layout() { return L::kName; }
-  static std::string_view data(const Problem& p) { return Int8Operands<B>::data(p); }
+  static std::string_view data(const Problem& p) { return int8_data(p); }
 
   TiledInt8Operands(B backend, const Problem& p, std::uint64_t seed)
       : Description<B>(backend, p, seed),
         a(backend, this->ledger, "a", Role::input, p.m, p.k, p.ld_padding),
         b(backend, this->ledger, "b", Role::input, p.n, p.k, p.ld_padding) {
-    const auto fill_operand = [&](Matrix<s8> host, std::uint64_t operand_seed) {
-      p.product ? fill_s8(host, operand_seed) : fill_s8_uniform(host, operand_seed);
-    };
-    a.fill([&](Matrix<s8> host) { fill_operand(host, seed + 1); });
-    b.fill([&](Matrix<s8> host) { fill_operand(host, seed + 2); });
+    fill_int8_operands(p, seed, a, b);
   }
 
   static Baseline baseline(B backend, const Problem& p, std::uint64_t seed, int sets) {
