@@ -6,6 +6,8 @@ what each spends on quantize, product and dequantize. At most 100 columns.
 """
 
 import argparse
+import os
+import re
 import signal
 import sys
 import textwrap
@@ -156,6 +158,17 @@ class Step:
             for entry in at(self.record, "step", "outliers") or []
         ]
         return [f"{self.size} {self.dtype} outliers: {', '.join(found)}"] if found else []
+
+    def tensor_lines(self):
+        """What a step on tensors of its user's ran on."""
+        tensors = at(self.record, "tensors")
+        if tensors is None:
+            return []
+        changed = ", ".join(f"{name} from {at(tensors, 'types', name)}"
+                            for name in tensors["converted"])  # fmt: skip
+        text = f"{self.size} {self.dtype}: tensors of {tensors['file']}, "
+        text += f"converted: {changed}" if changed else "as they are"
+        return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
     def relative_error(self, product):
         for entry in at(self.record, "products") or []:
@@ -355,7 +368,7 @@ def render(recorded, markdown=False):
     lines = []
     for group in groups(steps):
         what, facts = heading(group)
-        verdicts = [line for step in group for line in step.outlier_lines() + step.verdict_lines()]
+        verdicts = [line for step in group for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]
         grids = [split(step) for step in group if at(step.record, "stages")]
         grids = [grid for grid in (steady(group), *grids) if grid]
         if markdown:
@@ -373,6 +386,24 @@ def render(recorded, markdown=False):
                 lines += [*grid.text(), ""]
             lines += [*split_legend(group), ""] if grids else []
     return "\n".join(lines)
+
+
+COLOURS = {"PASSED": "32", "FAILED": "31", "MISTRUSTED": "31", "INVALID": "31", "SKIPPED": "33"}
+
+
+def takes_colour(stream):
+    """A terminal does, unless its user says otherwise (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text):
+    """The verdicts in colour: at the ends of rows, and before the reason where one is told."""
+    return re.sub(
+        rf"\b({'|'.join(COLOURS)})(?=$|: )",
+        lambda found: f"\x1b[{COLOURS[found[1]]}m{found[1]}\x1b[0m",
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def main(arguments=None):
@@ -402,5 +433,6 @@ def main(arguments=None):
             f"scripts/table: no training step among {len(recorded)} records", file=sys.stderr
         )
         return 2
-    print(text, end="")
+    in_colour = takes_colour(sys.stdout) and not options.markdown
+    print(painted(text) if in_colour else text, end="")
     return 2 if problems else 0
