@@ -254,6 +254,31 @@ class TableTest(unittest.TestCase):
                 self.assertLessEqual(max(map(len, lines)), 100)
         self.assertIn("4k f16, ms", table.render([make_options_record(unit_us=1e6)]))
 
+    def test_the_longest_name_of_a_size_fits_at_any_magnitude(self):
+        for unit_us in (0.01, 10.0, 999.0, 1e4, 1e6):
+            for make in (make_record, make_options_record):
+                record = make(unit_us=unit_us, dtype="bf16")
+                record["problem"]["size"] = "W" * sizes.LONGEST_NAME
+                for variant in record["variants"]:
+                    us = variant["time"]["median_us"]
+                    variant["steady"] = {**make_time(us, state="steady"), "joules": us / 1000}
+                    variant["derived"] = True
+                lines = table.render([record]).splitlines()
+                self.assertLessEqual(max(map(len, lines)), 100, "\n".join(lines))
+
+    def test_own_tensors_are_named_with_what_was_converted(self):
+        tensors = {
+            "file": "mine.safetensors", "bytes": 9, "hash": "0123456789abcdef",
+            "types": {"a": "bf16", "w1": "f16", "w2": "f32", "grad": "f32"},
+            "converted": ["a", "w2", "grad"],
+        }  # fmt: skip
+        record = make_record(data="tensors", tensors=tensors)
+        self.assertEqual(schema.problems(record), [])
+        text = table.render([record])
+        self.assertIn(", tensors\n", text)
+        self.assertIn("4k f16: tensors of mine.safetensors, converted from bf16: a, converted from "
+                      "f32: w2, grad", " ".join(text.split()))  # fmt: skip
+
     def test_a_native_pass_of_an_int8_step_counts_as_product(self):
         record = make_record(unit_us=10.0)
         for stage in record["stages"]:

@@ -22,6 +22,13 @@ PRODUCTS = ("fc1_fprop", "fc2_fprop", "fc2_dgrad", "fc1_dgrad", "fc2_wgrad", "fc
 NATIVE = ("native", "native_transposed")
 DTYPES = ("f16", "bf16")
 UNKNOWN = "-"
+LEAST_NAME_WIDTH = 10  # a product's name
+TAIL_WIDTH = len(" bf16, us")
+
+
+def shortened(text, width):
+    kept = min(TAIL_WIDTH, width // 2)
+    return text if len(text) <= width else f"{text[: width - kept - 1]}~{text[-kept:]}"
 
 
 @dataclass
@@ -35,6 +42,11 @@ class Grid:
         rows = [[heading for heading, _ in self.columns], *self.rows]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
+        # A size's name may be of any user's making: what is too long is cut in its middle.
+        excess = sum(widths) + gap * (len(widths) - 1) - WIDTH
+        if excess > 0:
+            widths[0] = max(LEAST_NAME_WIDTH, widths[0] - excess)
+            rows = [[shortened(row[0], widths[0]), *row[1:]] for row in rows]
         lines = []
         for row in rows:
             cells = (
@@ -164,10 +176,10 @@ class Step:
         tensors = at(self.record, "tensors")
         if tensors is None:
             return []
-        changed = ", ".join(f"{name} from {at(tensors, 'types', name)}"
-                            for name in tensors["converted"])  # fmt: skip
-        text = f"{self.size} {self.dtype}: tensors of {tensors['file']}, "
-        text += f"converted: {changed}" if changed else "as they are"
+        text = f"{self.size} {self.dtype}: tensors of {tensors['file']}"
+        for stored in sorted({tensors["types"][name] for name in tensors["converted"]}):
+            names = [n for n in tensors["converted"] if tensors["types"][n] == stored]
+            text += f", converted from {stored}: {', '.join(names)}"
         return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
     def relative_error(self, product):

@@ -129,6 +129,13 @@ class StepCase {
 
   LayerInputs<T> inputs() const { return inputs_->views(); }
 
+  /// Of each stage on the CPU, where a step of the benchmark's sizes takes seconds to minutes.
+  int cpu_samples() const {
+    constexpr std::int64_t kQuickOperations = 20'000'000'000;
+    const bool is_quick = problem_.layer.operations() <= kQuickOperations;
+    return std::is_same_v<B, Cpu> && !problem_.size.empty() && is_quick ? 5 : 1;
+  }
+
   /// One line for each part of the case, numbered once it is known how many there are:
   /// scripts/bench reads them.
   void progress(std::string_view verb, std::string_view what) {
@@ -179,7 +186,7 @@ class StepCase {
   Check run_stages(GuardedStep<B, T>& step, const std::string& variant, Json& record) {
     constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
     TimingOptions how;
-    how.samples = options().iterations.value_or(1);
+    how.samples = options().iterations.value_or(cpu_samples());
     how.warm_up = options().warm_up.value_or(0);
     std::vector<Timing> timings;
     Check check;
