@@ -29,7 +29,7 @@ Problem layer_problem(std::string name, std::string size, const LayerShape& laye
 std::vector<Problem> model_layers() {
   std::vector<Problem> problems;
   for (const ModelSize& s : model_sizes()) {
-    problems.push_back(layer_problem(s.name, s.name, s.layer));
+    problems.push_back(layer_problem(s.test_name(), s.name, s.layer));
   }
   return problems;
 }
@@ -43,14 +43,30 @@ std::vector<Problem> small_layers() {
   return problems;
 }
 
-StepSetting setting_of(const Problem& problem, Policy policy) {
-  return {policy, problem.step.value_or(options().step),
-          problem.distribution.value_or(options().distribution)};
+/// What a record says of the user's tensors.
+Json describe(const LayerTensors& tensors, DType step) {
+  Json types, converted = Json::array();
+  for (const StoredTensor& t : tensors.tensors()) {
+    types[t.name] = octet::name(t.type);
+    if (t.type != step) converted.push_back(t.name);
+  }
+  return {{"file", printable(tensors.file_name())},
+          {"bytes", tensors.bytes().size()},
+          {"hash", hex(hash_bytes(tensors.bytes().data(), tensors.bytes().size()))},
+          {"types", types},
+          {"converted", converted}};
 }
 
 /// Of the data alone, so that any two runs on one size can be compared by their hashes.
 std::uint64_t seed_of(const Problem& problem) {
   return seed_from(problem.size.empty() ? shape_text(problem.layer) : problem.size, options().seed);
+}
+
+/// Of a case that cannot be posed.
+Check invalid(const std::string& why) {
+  Check check = failure("inputs", why);
+  check.status = "INVALID";
+  return check;
 }
 
 template <class T>
@@ -84,6 +100,11 @@ class StepSuite : public testing::TestWithParam<Case> {
     record["policy"] = to_json(policy);
     record["step"] = to_json(setting.options);
     run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
+      if (setting.tensors != nullptr) {
+        r["data"] = "tensors";
+        r["tensors"] = describe(*setting.tensors, kDType<T>);
+        if (const auto sentence = setting.tensors->unusable(kDType<T>)) return invalid(*sentence);
+      }
       const std::int64_t before = free_memory(backend);
       StepCase<B, T> step(backend, problem, setting, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);

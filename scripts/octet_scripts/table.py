@@ -7,6 +7,8 @@ At most 100 columns.
 """
 
 import argparse
+import os
+import re
 import signal
 import sys
 import textwrap
@@ -21,6 +23,13 @@ PRODUCTS = ("fc1_fprop", "fc2_fprop", "fc2_dgrad", "fc1_dgrad", "fc2_wgrad", "fc
 NATIVE = ("native", "native_transposed")
 DTYPES = ("f16", "bf16")
 UNKNOWN = "-"
+LEAST_NAME_WIDTH = 10  # a product's name
+TAIL_WIDTH = len(" bf16, us")
+
+
+def shortened(text, width):
+    kept = min(TAIL_WIDTH, width // 2)
+    return text if len(text) <= width else f"{text[: width - kept - 1]}~{text[-kept:]}"
 
 
 @dataclass
@@ -34,6 +43,11 @@ class Grid:
         rows = [[heading for heading, _ in self.columns], *self.rows]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
+        # A size's name may be of any user's making: what is too long is cut in its middle.
+        excess = sum(widths) + gap * (len(widths) - 1) - WIDTH
+        if excess > 0:
+            widths[0] = max(LEAST_NAME_WIDTH, widths[0] - excess)
+            rows = [[shortened(row[0], widths[0]), *row[1:]] for row in rows]
         lines = []
         for row in rows:
             cells = (
@@ -157,6 +171,17 @@ class Step:
             for entry in at(self.record, "step", "outliers") or []
         ]
         return [f"{self.size} {self.dtype} outliers: {', '.join(found)}"] if found else []
+
+    def tensor_lines(self):
+        """What a step on tensors of its user's ran on."""
+        tensors = at(self.record, "tensors")
+        if tensors is None:
+            return []
+        text = f"{self.size} {self.dtype}: tensors of {tensors['file']}"
+        for stored in sorted({tensors["types"][name] for name in tensors["converted"]}):
+            names = [n for n in tensors["converted"] if tensors["types"][n] == stored]
+            text += f", converted from {stored}: {', '.join(names)}"
+        return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
     def relative_error(self, product):
         for entry in at(self.record, "products") or []:
@@ -356,7 +381,7 @@ def render(recorded, markdown=False):
     lines = []
     for group in groups(steps):
         what, facts = heading(group)
-        verdicts = [line for step in group for line in step.outlier_lines() + step.verdict_lines()]
+        verdicts = [line for step in group for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]
         grids = [split(step) for step in group if at(step.record, "stages")]
         grids = [grid for grid in (steady(group), *grids) if grid]
         if markdown:
@@ -374,6 +399,24 @@ def render(recorded, markdown=False):
                 lines += [*grid.text(), ""]
             lines += [*split_legend(group), ""] if grids else []
     return "\n".join(lines)
+
+
+COLOURS = {"PASSED": "32", "FAILED": "31", "MISTRUSTED": "31", "INVALID": "31", "SKIPPED": "33"}
+
+
+def takes_colour(stream):
+    """A terminal does, unless its user says otherwise (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text):
+    """The verdicts in colour: at the ends of rows, and before the reason where one is told."""
+    return re.sub(
+        rf"\b({'|'.join(COLOURS)})(?=$|: )",
+        lambda found: f"\x1b[{COLOURS[found[1]]}m{found[1]}\x1b[0m",
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def main(arguments=None):
@@ -403,5 +446,6 @@ def main(arguments=None):
             f"scripts/table: no training step among {len(recorded)} records", file=sys.stderr
         )
         return 2
-    print(text, end="")
+    in_colour = takes_colour(sys.stdout) and not options.markdown
+    print(painted(text) if in_colour else text, end="")
     return 2 if problems else 0

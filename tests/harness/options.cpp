@@ -114,6 +114,8 @@ Options read() {
   if (const auto text = variable("OCTET_CACHE")) o.cache = cache_mode_from_name(*text);
   o.thresholds = variable("OCTET_THRESHOLDS").value_or(OCTET_THRESHOLDS_DIRECTORY);
   o.plans = variable("OCTET_PLANS");
+  o.sizes = variable("OCTET_SIZES");
+  o.tensors = variable("OCTET_TENSORS");
   o.profile = variable("OCTET_PROFILE").has_value();
   if (const auto text = variable("OCTET_POLICY")) {
     const std::vector<std::string> passes = list(*text);

@@ -14,6 +14,8 @@
 //   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes with
 //   it OCTET_OUTLIER_SHARE=X  room for outliers, as a share of a tensor's elements (0.02)
 //   OCTET_BIAS=1           the step has biases
+//   OCTET_SIZES=S;S        further sizes of layers (layer_size.hpp)
+//   OCTET_TENSORS=FILE     a layer of the user's (own_tensors.hpp), a further size
 //   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
 //   OCTET_PLANS=FILE       choices of algorithms, taken from the file and added to it
 //   OCTET_PROFILE=1        timing cases run once inside a profiler range instead of being timed
@@ -41,6 +43,7 @@ struct Options {
   CacheMode cache = CacheMode::rotate;
   std::string thresholds;
   std::optional<std::string> plans;
+  std::optional<std::string> sizes, tensors;
   bool profile = false;
 
   bool requires_backend(std::string_view backend) const;

@@ -21,14 +21,24 @@ Json or_null(const std::optional<T>& value) {
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Json(nullptr); }
 
+/// As one word of a shell, whatever it holds.
+std::string shell_quoted(std::string_view text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 /// This program, from the current folder, with the options that it was given: what runs a case
 /// again as it was.
 std::string this_command() {
   std::string command;
-  for (const char* name : {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
-                           "OCTET_POLICY", "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD",
-                           "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE", "OCTET_BIAS"}) {
-    if (const char* value = std::getenv(name)) command += fmt::format("{}='{}' ", name, value);
+  for (const char* name :
+       {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY",
+        "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE",
+        "OCTET_BIAS", "OCTET_SIZES", "OCTET_TENSORS"}) {
+    if (const char* value = std::getenv(name)) {
+      command += fmt::format("{}={} ", name, shell_quoted(value));
+    }
   }
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);

@@ -29,31 +29,12 @@
 #include "harness/run_case.hpp"
 #include "harness/stage_check.hpp"
 #include "harness/step_inputs.hpp"
+#include "harness/step_memory.hpp"
 #include "harness/verify.hpp"
 #include "octet/graph.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
-
-/// How the steps of a case run, and on what.
-struct StepSetting {
-  Policy policy;
-  StepOptions options;
-  Distribution distribution = Distribution::gaussian;
-
-  /// The 16-bit step has no int8 products, so nothing but the bias concerns it.
-  StepOptions native_options() const {
-    StepOptions native;
-    native.bias = options.bias;
-    return native;
-  }
-  /// The same int8 step with nothing set apart.
-  StepOptions undecomposed_options() const {
-    StepOptions undecomposed = options;
-    undecomposed.threshold = 0;
-    return undecomposed;
-  }
-};
 
 /// What a record says of the options; run_and_verify adds the outliers that were found.
 inline Json to_json(const StepOptions& options) {
@@ -76,12 +57,14 @@ class StepCase {
         verify_(backend, seed) {
     require_memory(timed);
     progress("making", "inputs");
-    inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias, seed);
+    inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias,
+                    setting.tensors, seed);
     gemm_workspace_ = make_pinned_workspace(backend);
     native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(),
                     setting.native_options(), inputs());
     int8_.emplace(backend, gemm_workspace_, problem.layer, setting.policy, setting.options,
                   inputs());
+    parts_ = count_parts(timed);
   }
 
   /// Changes the int8 step before it runs: negative controls plant what must be found.
@@ -131,38 +114,10 @@ class StepCase {
 
   /// Own allocations of a case, in bytes of the backend's memory.
   std::int64_t predicted_bytes(bool timed) const {
-    const LayerShape& l = problem_.layer;
-    constexpr std::int64_t kGemmWorkspace = 32 << 20;
-    const std::int64_t inputs = 2 * (l.tokens() * l.model + l.hidden * l.model) * kElement;
-    const std::int64_t native =
-        TrainingStep<B, T>::workspace_bytes(l, Policy::native(), setting_.native_options());
-    std::int64_t bytes = inputs + kGemmWorkspace + native +
-                         TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.options);
-    if (setting_.options.layout == StepLayout::row) {
-      // Accumulators of the largest product, for its plan or for its check.
-      std::int64_t largest = 0;
-      for (const Product p : kProducts) {
-        const ProductShape s = shape_of(p, l);
-        if (setting_.policy.of(pass_of(p)) == Precision::s8) largest = std::max(largest, s.m * s.n);
-      }
-      bytes += largest * std::int64_t{sizeof(s32)};
-    }
-    if (setting_.options.threshold > 0) {
-      // The undecomposed step; before it, a result that outliers are added to is kept.
-      bytes += std::max(
-          TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.undecomposed_options()),
-          std::max(l.tokens(), l.model) * l.hidden * kElement);
-    }
-    if (timed && (!std::is_same_v<B, Cpu> || problem_.size.empty())) {
-      // The transposed copies, and the results of the step that reads them.
-      bytes += inputs + 2 * l.tokens() * l.hidden * kElement + native;
-    }
-    return bytes;
+    return predicted_step_bytes<B, T>(problem_, setting_, timed);
   }
 
  private:
-  static constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
-
   void require_memory(bool timed) const {
     const std::int64_t needed = predicted_bytes(timed), available = free_memory(backend_);
     if (needed > available) {
@@ -174,9 +129,27 @@ class StepCase {
 
   LayerInputs<T> inputs() const { return inputs_->views(); }
 
-  void progress(std::string_view verb, std::string_view what) const {
+  /// Of each stage on the CPU, where a step of the benchmark's sizes takes seconds to minutes.
+  int cpu_samples() const {
+    constexpr std::int64_t kQuickOperations = 20'000'000'000;
+    const bool is_quick = problem_.layer.operations() <= kQuickOperations;
+    return std::is_same_v<B, Cpu> && !problem_.size.empty() && is_quick ? 5 : 1;
+  }
+
+  /// One line for each part of the case, numbered once it is known how many there are:
+  /// scripts/bench reads them.
+  void progress(std::string_view verb, std::string_view what) {
     if (problem_.size.empty()) return;
-    fmt::print(stderr, "[ {:>8} ] {} {}\n", problem_.name, verb, what);
+    const std::string part = parts_ == 0 ? "" : fmt::format(" {}/{}", ++part_, parts_);
+    fmt::print(stderr, "[ {:>8}{} ] {} {}\n", problem_.name, part, verb, what);
+  }
+
+  int count_parts(bool timed) {
+    constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
+    std::size_t parts = (*native_)->stages().size() + (*int8_)->stages().size() + kProducts.size();
+    if (setting_.options.threshold > 0) ++parts;
+    if (timed && !kOnCpu) parts += 4;
+    return static_cast<int>(parts);
   }
 
   static Json plan_of(const Stage<B, T>& stage) {
@@ -213,7 +186,7 @@ class StepCase {
   Check run_stages(GuardedStep<B, T>& step, const std::string& variant, Json& record) {
     constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
     TimingOptions how;
-    how.samples = options().iterations.value_or(1);
+    how.samples = options().iterations.value_or(cpu_samples());
     how.warm_up = options().warm_up.value_or(0);
     std::vector<Timing> timings;
     Check check;
@@ -303,8 +276,7 @@ class StepCase {
                                   {"cosine", whole.cosine},
                                   {"output_hash", hex(verified_.int8.back())}});
     Check check;
-    // Norms of a few elements say nothing; small problems are held by the elementwise bound.
-    if (!problem_.size.empty()) check = whole;
+    if (norms_are_held()) check = whole;
     if (setting_.policy.of(pass_of(p)) != Precision::s8) return check;
     const auto& [a, b] = (*int8_)->operands(p);
     const HostOperand<T> host_a(backend_, a), host_b(backend_, b);
@@ -363,7 +335,7 @@ class StepCase {
       require_less(name(p), with, without);
     }
     // Over a few elements, as in a small step's backward pass, chance decides.
-    if (is_held && !problem_.size.empty()) {
+    if (is_held && norms_are_held()) {
       require_less("the step, root mean square of its products", std::sqrt(squares_with / 6),
                    std::sqrt(squares_without / 6));
     }
@@ -399,6 +371,15 @@ class StepCase {
                                       step->result(Product::fc2_dgrad), step->grad_b1()),
                   verify_.column_sums(fmt::format("grad_b2 of the {} step", variant), inputs().grad,
                                       step->grad_b2())});
+  }
+
+  /// Norms of a few elements say nothing: small problems are held by the elementwise bound. So are
+  /// the user's own tensors, of which the norms are what he wants to know.
+  bool norms_are_held() const {
+    constexpr std::int64_t kFewElements = 256;
+    const LayerShape& l = problem_.layer;
+    return !problem_.size.empty() && setting_.tensors == nullptr &&
+           std::min({l.tokens(), l.model, l.hidden}) >= kFewElements;
   }
 
   static Bounds norm_bounds(Distribution distribution) {
@@ -631,6 +612,7 @@ class StepCase {
   GemmWorkspace<B> gemm_workspace_;
   std::optional<GuardedStep<B, T>> native_, int8_, transposed_;
   bool overflowed_ = false;
+  int part_ = 0, parts_ = 0;  // of progress()
   Verified verified_;
   std::vector<std::vector<Timing>> cpu_timings_;  // native, int8: one for each stage
 };
