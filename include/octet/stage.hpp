@@ -23,6 +23,7 @@
 
 namespace octet {
 
+/// Quantization of a tensor, once for each direction in which it is contracted.
 template <class T>
 struct QuantizeStage {
   Matrix<const T> x;
@@ -46,6 +47,7 @@ struct DecomposeStage {
   Vector<std::byte> workspace;
 };
 
+/// x into the order that a tiled product reads.
 template <class L>
 struct TransformStage {
   Matrix<const s8> x;
@@ -57,6 +59,7 @@ struct TransformStage {
 template <class L>
 using FirstLayout = std::conditional_t<std::is_same_v<L, RowMajor>, RowMajor, Col32>;
 
+/// acc = a . b^T, exact. The plan is made by plan_stage.
 template <class B, class L>
 struct GemmS8Stage {
   Matrix<const s8, FirstLayout<L>> a;
@@ -74,6 +77,7 @@ struct DequantizeStage {
   Matrix<T> out;
 };
 
+/// out = a . b^T + bias in 16 bits. The plan is made by plan_stage.
 template <class B, class T>
 struct GemmStage {
   Operand<T> a, b;
@@ -90,6 +94,7 @@ struct SpmmStage {
   Matrix<T> out;
 };
 
+/// The list that SpmmTransposedStage reads, from the one that DecomposeStage wrote.
 template <class T>
 struct SortStage {
   CooList<T> by_row, by_column;
@@ -111,6 +116,7 @@ struct ColumnSumStage {
   Vector<T> sum;
 };
 
+/// One call, and where in the step it belongs.
 template <class B, class T>
 struct Stage {
   std::string_view tensor;  // what is quantized ("a", "w1", ...); empty for the other operators
@@ -124,7 +130,8 @@ struct Stage {
       work;
 };
 
-// ---- plans ----
+/// Makes the plan of a stage that needs one and has none, which overwrites its result.
+/// @{
 
 template <class B, class Work>
 void plan_stage(GemmWorkspace<B>&, Work&) {}
@@ -139,7 +146,10 @@ void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
   if (!s.plan) s.plan = plan_gemm<T>(workspace, s.a, s.b, s.out, s.bias);
 }
 
-// ---- calls ----
+/// @}
+
+/// Queues a stage's call on the backend's stream, after plan_stage. Errors: those of its operator.
+/// @{
 
 template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
@@ -197,5 +207,7 @@ template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, ColumnSumStage<T>& s) {
   column_sum<T>(backend, s.x, s.sum);
 }
+
+/// @}
 
 }  // namespace octet
