@@ -41,6 +41,7 @@ struct DeviceInfo {
 bool available(Cpu) noexcept;
 bool available(Cuda) noexcept;
 
+/// What the device of this backend says; of Cuda, the current one.
 DeviceInfo device_info(Cpu);
 DeviceInfo device_info(Cuda);
 
@@ -74,6 +75,7 @@ void synchronize(Cuda);
 /// A stream of its own, with it a Cuda backend that records and runs apart from the default stream.
 class CudaStream {
  public:
+  /// Made with the stream, which it owns.
   CudaStream();
   ~CudaStream();
   CudaStream(const CudaStream&) = delete;

@@ -30,6 +30,8 @@ namespace octet {
 /// The deepest int8 product whose int32 accumulators cannot overflow: 128 * 128 * K < 2^31.
 inline constexpr std::int64_t kMaxS8Depth = 131071;
 
+/// What a plan is made for: d[m,n] = a[m,k] . b[n,k]^T, `batch` times, leading dimensions and
+/// strides in elements.
 struct GemmProblem {
   std::int64_t m = 0, n = 0, k = 0;
   DType operand = DType::s8;
@@ -41,6 +43,7 @@ struct GemmProblem {
   bool bias = false;                                      // 16-bit results
   std::int64_t alphas = 0;                                // s8 results: 1 or m
 
+  /// Whether a plan for one is a plan for the other.
   bool operator==(const GemmProblem&) const = default;
 };
 
@@ -52,6 +55,7 @@ struct Operand {
   bool transposed = false;  // ColMajor
   std::int64_t count = 1, stride = 0;
 
+  /// Of a view, whose layout says the direction.
   Operand() = default;
   template <class U, class Layout>
   requires(std::is_same_v<const U, const T> &&
@@ -90,6 +94,9 @@ struct GemmWorkspace {
   /// library does not take is passed over.
   std::map<std::string, std::string> pinned{};
 };
+
+/// An empty workspace for the backend's stream. Throws std::runtime_error where cuBLASLt does not
+/// start, and std::bad_alloc.
 GemmWorkspace<Cpu> make_gemm_workspace(Cpu);
 GemmWorkspace<Cuda> make_gemm_workspace(Cuda);
 

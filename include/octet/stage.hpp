@@ -24,6 +24,7 @@
 
 namespace octet {
 
+/// Quantization of a tensor, once for each direction in which it is contracted.
 template <class T>
 struct QuantizeStage {
   Matrix<const T> x;
@@ -47,13 +48,15 @@ struct DecomposeStage {
   Vector<std::byte> workspace;
 };
 
+/// x into the order that a tiled product reads.
 template <class L>
 struct TransformStage {
   Matrix<const s8> x;
   Matrix<s8, L> y;
 };
 
-/// A product whose second operand is in a tiled order.
+/// acc = a . b^T, exact, where the second operand is in a tiled order. The plan is made by
+/// plan_stage.
 template <class B, class L>
 struct GemmS8Stage {
   Matrix<const s8, Col32> a;
@@ -81,6 +84,7 @@ struct DequantizeStage {
   Matrix<T> out;
 };
 
+/// out = a . b^T + bias in 16 bits. The plan is made by plan_stage.
 template <class B, class T>
 struct GemmStage {
   Operand<T> a, b;
@@ -97,6 +101,7 @@ struct SpmmStage {
   Matrix<T> out;
 };
 
+/// The list that SpmmTransposedStage reads, from the one that DecomposeStage wrote.
 template <class T>
 struct SortStage {
   CooList<T> by_row, by_column;
@@ -118,6 +123,7 @@ struct ColumnSumStage {
   Vector<T> sum;
 };
 
+/// One call, and where in the step it belongs.
 template <class B, class T>
 struct Stage {
   std::string_view tensor;  // what is quantized ("a", "w1", ...); empty for the other operators
@@ -131,7 +137,8 @@ struct Stage {
       work;
 };
 
-// ---- plans ----
+/// Makes the plan of a stage that needs one and has none, which overwrites its result.
+/// @{
 
 template <class B, class Work>
 void plan_stage(GemmWorkspace<B>&, Work&) {}
@@ -153,7 +160,10 @@ void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
   if (!s.plan) s.plan = plan_gemm<T>(workspace, s.a, s.b, s.out, s.bias);
 }
 
-// ---- calls ----
+/// @}
+
+/// Queues a stage's call on the backend's stream, after plan_stage. Errors: those of its operator.
+/// @{
 
 template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
@@ -217,5 +227,7 @@ template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, ColumnSumStage<T>& s) {
   column_sum<T>(backend, s.x, s.sum);
 }
+
+/// @}
 
 }  // namespace octet

@@ -38,6 +38,8 @@
 
 namespace octet {
 
+/// A step on one backend for tensors of T, f16 or bf16. Errors: std::invalid_argument that says
+/// what of the shape, options or workspace is wrong, and those of the operators.
 template <class B, class T>
 class TrainingStep {
  public:
@@ -79,6 +81,7 @@ class TrainingStep {
     }
   }
 
+  /// One stage's call, which reads what earlier stages left.
   void run(Stage<B, T>& stage) {
     std::visit([this](auto& work) { run_stage(backend_, gemm_workspace_, work); }, stage.work);
   }
@@ -88,6 +91,7 @@ class TrainingStep {
     std::visit([this](auto& work) { plan_stage(gemm_workspace_, work); }, stage.work);
   }
 
+  /// What the step was made for.
   const LayerShape& shape() const { return shape_; }
   const StepOptions& options() const { return options_; }
   /// Result of a product: out1, out2, d1, d2, grad_w2, grad_w1 in the order of kProducts.
@@ -102,6 +106,7 @@ class TrainingStep {
   /// Where in the workspace something lives: (offset, bytes), ascending; the rest is gaps.
   const std::vector<std::pair<std::int64_t, std::int64_t>>& extents() const { return extents_; }
 
+  /// Bytes between any two of them, for guards.
   static constexpr std::int64_t kGap = 256;
 
  private:

@@ -17,7 +17,10 @@ from octet_scripts.gate_state import State
 from octet_scripts.gate_statistics import Plan, conduct
 from octet_scripts.gate_verdict import EXIT_STATUS, GateError
 
-ROOT = Path(__file__).resolve().parents[2]
+HOME = Path(__file__).resolve().parents[2]
+# Whose commits and builds are judged: the tree that this is part of; of an installed octet, the
+# project in the current folder.
+ROOT = HOME if (HOME / "scripts" / "install").exists() else Path.cwd()
 # What an environment can change about the cases; a pair measured under another is refused.
 VARIABLES = ("OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
              "OCTET_POLICY", "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE",
@@ -66,7 +69,7 @@ def asked(options, base, head):
 def prepare(side, state, options):
     if side.build is None:
         preset = os.environ.get("OCTET_PRESET", "cpu")
-        builds.set_up(ROOT, install=not options.no_install)
+        builds.set_up(HOME, install=not options.no_install)
         source = state.folder.resolve() / side.name
         builds.check_out(ROOT, side, source)
         side.build = builds.build(side, source, preset, state.folder / f"{side.name}-build.log")

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <stdexcept>
@@ -62,6 +63,12 @@ std::optional<E> choice(const char* variable_name, std::initializer_list<E> valu
                                           fmt::join(names, ", ")));
 }
 
+std::string beside_program(const char* name) {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (program.parent_path() / name).string();
+}
+
 StepOptions read_step() {
   StepOptions step;
   step.layout =
@@ -112,7 +119,7 @@ Options read() {
     o.distribution = distribution_from_name(*text);
   }
   if (const auto text = variable("OCTET_CACHE")) o.cache = cache_mode_from_name(*text);
-  o.thresholds = variable("OCTET_THRESHOLDS").value_or(OCTET_THRESHOLDS_DIRECTORY);
+  o.thresholds = variable("OCTET_THRESHOLDS").value_or(beside_program("thresholds"));
   o.plans = variable("OCTET_PLANS");
   o.sizes = variable("OCTET_SIZES");
   o.tensors = variable("OCTET_TENSORS");

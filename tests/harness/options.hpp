@@ -11,12 +11,12 @@
 //   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
 //   OCTET_LAYOUT=L         of the step's int8 products: row (default), col_turing or col_ampere
 //   OCTET_OUTLIER_THRESHOLD=X      the step sets elements apart that are not below it (none)
-//   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes with
-//   it OCTET_OUTLIER_SHARE=X  room for outliers, as a share of a tensor's elements (0.02)
+//   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes along
+//   OCTET_OUTLIER_SHARE=X  room for outliers, as a share of a tensor's elements (0.02)
 //   OCTET_BIAS=1           the step has biases
 //   OCTET_SIZES=S;S        further sizes of layers (layer_size.hpp)
 //   OCTET_TENSORS=FILE     a layer of the user's (own_tensors.hpp), a further size
-//   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
+//   OCTET_THRESHOLDS=DIR   floors to judge by (thresholds/ beside the program; without it, none)
 //   OCTET_PLANS=FILE       choices of algorithms, taken from the file and added to it
 //   OCTET_PROFILE=1        timing cases run once inside a profiler range instead of being timed
 #pragma once
