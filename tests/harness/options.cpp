@@ -62,7 +62,7 @@ std::optional<E> choice(const char* variable_name, std::initializer_list<E> valu
                                           fmt::join(names, ", ")));
 }
 
-StepOptions read_step() {
+StepOptions read_step(std::uint64_t seed) {
   StepOptions step;
   step.layout =
       choice("OCTET_LAYOUT", {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
@@ -79,6 +79,11 @@ StepOptions read_step() {
     }
     step.bias = *text == "1";
   }
+  step.gradient_rounding =
+      choice("OCTET_GRADIENT_ROUNDING", {Rounding::nearest, Rounding::stochastic})
+          .value_or(step.gradient_rounding);
+  // The seed means nothing where nothing is drawn, and floors are of a step without options.
+  if (step.gradient_rounding == Rounding::stochastic) step.rounding_seed = seed;
   return step;
 }
 
@@ -130,7 +135,7 @@ Options read() {
     };
     o.policy = {precision(0), precision(1), precision(2)};
   }
-  o.step = read_step();
+  o.step = read_step(o.seed);
   return o;
 }
 

@@ -25,9 +25,10 @@ Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Jso
 /// again as it was.
 std::string this_command() {
   std::string command;
-  for (const char* name : {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
-                           "OCTET_POLICY", "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD",
-                           "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE", "OCTET_BIAS"}) {
+  for (const char* name :
+       {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY",
+        "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE",
+        "OCTET_BIAS", "OCTET_GRADIENT_ROUNDING"}) {
     if (const char* value = std::getenv(name)) command += fmt::format("{}='{}' ", name, value);
   }
   std::error_code error;
