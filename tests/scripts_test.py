@@ -1001,6 +1001,7 @@ class BenchArgumentsTest(ScriptsTest):
             (["--outlier-mode", "column"], ["need a --threshold"]),
             (["--threshold", "6", "--outlier-share", "1.5"], ["'1.5'", "up to 1"]),
             (["--bias=yes"], ["--bias takes no value"]),
+            (["--gradient-rounding", "up"], ["'up'", "nearest stochastic"]),
             (["--distribution", "normal"], ["'normal'", "outlier_channels"]),
             (["--backend", "cuda"], ["nvcc"]),
             (["--size"], ["--size needs a value"]),
@@ -1061,15 +1062,15 @@ class BenchTest(ScriptsTest):
         path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
         said = "$OCTET_LAYOUT $OCTET_OUTLIER_THRESHOLD $OCTET_OUTLIER_MODE $OCTET_OUTLIER_SHARE"
         self.stub(path, PROGRAM_STUB.replace(
-            STUB, STUB + f'echo "options {said} $OCTET_BIAS $OCTET_DISTRIBUTION" >>"$STUB_LOG"\n'
+            STUB, STUB + f'echo "options {said} $OCTET_BIAS $OCTET_DISTRIBUTION $OCTET_GRADIENT_ROUNDING" >>"$STUB_LOG"\n'
         ))  # fmt: skip
         result = self.run_script(
             "scripts/bench", "--sizes=4k", "--layout", "col_turing", "--threshold=3.5",
             "--outlier-mode", "column", "--outlier-share", "0.25", "--bias",
-            "--distribution", "outlier_channels",
+            "--distribution", "outlier_channels", "--gradient-rounding=stochastic",
         )  # fmt: skip
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("options col_turing 3.5 column 0.25 1 outlier_channels", self.asked())
+        self.assertIn("options col_turing 3.5 column 0.25 1 outlier_channels stochastic", self.asked())
 
     def test_a_size_that_cannot_be_is_refused_before_anything_is_built(self):
         good = "name=a,batch=1,seq=2,model=3,hidden=4"

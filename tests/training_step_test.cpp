@@ -153,6 +153,8 @@ std::vector<Problem> small_layers_with_options() {
       add(layer, name(layout), {.layout = layout});
     }
     add(layer, "bias", {.bias = true});
+    add(layer, "stochastic",
+        {.gradient_rounding = Rounding::stochastic, .rounding_seed = std::uint64_t{1} << 35});
   }
   for (const LayerShape& layer : {kOdd, kPrime, kRound}) {
     // Out1 is as wide as its outlier channels make it, so many of its columns hold an outlier.

@@ -10,6 +10,7 @@
 
 #include "octet/matrix.hpp"
 #include "octet/outliers.hpp"
+#include "octet/rounding.hpp"
 
 namespace octet {
 
@@ -121,6 +122,10 @@ struct StepOptions {
   double outlier_share = 0.02;
   /// Adds b1 and b2 in the forward pass and computes their gradients.
   bool bias = false;
+  /// How grad and d1 are rounded to int8. Their words follow from the seed and from an offset that
+  /// TrainingStep::set_rounding_offset moves on.
+  Rounding gradient_rounding = Rounding::nearest;
+  std::uint64_t rounding_seed = 0;
 
   /// Member by member.
   bool operator==(const StepOptions&) const = default;

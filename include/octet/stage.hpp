@@ -19,6 +19,7 @@
 #include "octet/numeric.hpp"
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/rounding.hpp"
 #include "octet/scaled_gemm.hpp"
 #include "octet/transform.hpp"
 
@@ -32,6 +33,7 @@ struct QuantizeStage {
   Vector<float> row_scale;
   Matrix<s8> q_col;  // no data: the row copy alone is wanted
   Vector<float> col_scale;
+  std::optional<StochasticRounding> rounding{};  // none: to nearest
 };
 
 /// Quantization of what a threshold leaves.
@@ -167,7 +169,13 @@ void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
 
 template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
-  if (s.q_col.data == nullptr) {
+  if (s.rounding) {
+    if (s.q_col.data == nullptr) {
+      quantize_rowwise<T>(backend, s.x, *s.rounding, s.q_row, s.row_scale);
+    } else {
+      quantize_row_col<T>(backend, s.x, *s.rounding, s.q_row, s.row_scale, s.q_col, s.col_scale);
+    }
+  } else if (s.q_col.data == nullptr) {
     quantize_rowwise<T>(backend, s.x, s.q_row, s.row_scale);
   } else {
     quantize_row_col<T>(backend, s.x, s.q_row, s.row_scale, s.q_col, s.col_scale);

@@ -16,6 +16,10 @@
 // outliers of A and out1, in the operators of outliers.hpp, are added in 16 bits to the four
 // products that read these tensors.
 //
+// Gradients may be rounded to int8 stochastically (rounding.hpp). A run draws the words of the last
+// set_rounding_offset, and the same run draws the same words: the results of equal inputs are
+// equal.
+//
 // A step is a list of stages (stage.hpp). It knows no backend and owns no memory but its plans.
 #pragma once
 
@@ -89,6 +93,16 @@ class TrainingStep {
   /// Makes the plan of a stage that needs one and has none, which overwrites the stage's result.
   void plan(Stage<B, T>& stage) {
     std::visit([this](auto& work) { plan_stage(gemm_workspace_, work); }, stage.work);
+  }
+
+  /// Words of their own for the gradients of the next runs: grad draws from `offset` on, d1 from
+  /// the one after it, so two runs are independent when their offsets are two or more apart. A
+  /// graph replays the words that were set when it was captured.
+  void set_rounding_offset(std::uint64_t offset) {
+    for (Stage<B, T>& stage : stages_) {
+      auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
+      if (work != nullptr) work->rounding = rounding_of(stage.tensor, offset);
+    }
   }
 
   /// What the step was made for.
@@ -247,9 +261,18 @@ class TrainingStep {
                      std::int64_t rows, std::int64_t cols, bool row, bool col) {
     if (!row && !col) return {};
     const Quantized q = take_quantized(rows, cols, col, weights);
-    stages_.push_back({tensor, product, weights,
-                       QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale}});
+    stages_.push_back(
+        {tensor, product, weights,
+         QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale, rounding_of(tensor, 0)}});
     return q;
+  }
+
+  /// Of what is neither grad nor d1: to nearest.
+  std::optional<StochasticRounding> rounding_of(std::string_view tensor,
+                                                std::uint64_t offset) const {
+    if (options_.gradient_rounding == Rounding::nearest) return std::nullopt;
+    if (tensor != "grad" && tensor != "d1") return std::nullopt;
+    return StochasticRounding{options_.rounding_seed, tensor == "grad" ? offset : offset + 1};
   }
 
   Quantized take_quantized(std::int64_t rows, std::int64_t cols, bool col, bool weights) {

@@ -69,7 +69,7 @@ std::string beside_program(const char* name) {
   return (program.parent_path() / name).string();
 }
 
-StepOptions read_step() {
+StepOptions read_step(std::uint64_t seed) {
   StepOptions step;
   step.layout =
       choice("OCTET_LAYOUT", {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
@@ -86,6 +86,11 @@ StepOptions read_step() {
     }
     step.bias = *text == "1";
   }
+  step.gradient_rounding =
+      choice("OCTET_GRADIENT_ROUNDING", {Rounding::nearest, Rounding::stochastic})
+          .value_or(step.gradient_rounding);
+  // The seed means nothing where nothing is drawn, and floors are of a step without options.
+  if (step.gradient_rounding == Rounding::stochastic) step.rounding_seed = seed;
   return step;
 }
 
@@ -139,7 +144,7 @@ Options read() {
     };
     o.policy = {precision(0), precision(1), precision(2)};
   }
-  o.step = read_step();
+  o.step = read_step(o.seed);
   return o;
 }
 

@@ -35,7 +35,7 @@ std::string this_command() {
   for (const char* name :
        {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY",
         "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE",
-        "OCTET_BIAS", "OCTET_SIZES", "OCTET_TENSORS"}) {
+        "OCTET_BIAS", "OCTET_GRADIENT_ROUNDING", "OCTET_SIZES", "OCTET_TENSORS"}) {
     if (const char* value = std::getenv(name)) {
       command += fmt::format("{}={} ", name, shell_quoted(value));
     }

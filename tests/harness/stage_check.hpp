@@ -171,12 +171,17 @@ class StageCheck {
     const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
     const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
     if (s.q_col.data == nullptr) {
-      return verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
+      return s.rounding
+                 ? verify_quantize_rowwise<T>(x.view, *s.rounding, q_row.view, host_row_scale)
+                 : verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
     }
     const auto q_col = to_host(backend_, Matrix<const s8>(s.q_col));
     const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
-    return verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
-                                      {col_scale.view.data, s.col_scale.length});
+    const Vector<const float> host_col_scale(col_scale.view.data, s.col_scale.length);
+    return s.rounding ? verify_quantize_row_col<T>(x.view, *s.rounding, q_row.view, host_row_scale,
+                                                   q_col.view, host_col_scale)
+                      : verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
+                                                   host_col_scale);
   }
 
   Check verify(const DecomposeStage<T>& s) const {
