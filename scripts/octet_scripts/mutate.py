@@ -5,6 +5,7 @@ import fnmatch
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = "tests/equivalent_mutants.json"
 PASSED, SURVIVORS, USAGE = 0, 1, 2
 JUDGED = (NOTICED, TIMED_OUT, SURVIVED)
+BUILT = "built"
+SLOWER = 8.0  # than without a fault: a suite hangs
+HOPELESS_S = 1800.0  # of one suite without a fault
 
 
 def tell(text):
@@ -48,7 +52,7 @@ def suites_of(mutant):
 
 
 def built_suites(mutant, programs):
-    return [s for s in suites_of(mutant) if s.is_script or s.program in programs]
+    return [s for s in suites_of(mutant) if set(s.programs) <= programs]
 
 
 # ---- the state of a run ----
@@ -125,12 +129,11 @@ def plant_all(options, keep=None):
         programs = tree.programs()
     results = Results(state / f"results-{options.backend}{'-built' if keep else ''}.jsonl")
     entries, seen_equivalent, deadline = [], 0, time.monotonic() + options.minutes * 60
-    base_is_built = set()
-    judged_before = {}
+    without_a_fault = WithoutAFault(options, tree)
 
     texts = {f: tree.read(f) for f in files}
     for mutant in mutate_faults.draw(texts, options.seed):
-        if sum(e["outcome"] in JUDGED or e["outcome"] == "built" for e in entries) >= options.count:
+        if sum(e["outcome"] in JUDGED or e["outcome"] == BUILT for e in entries) >= options.count:
             break
         if (mutant.file, mutant.line_hash) in equivalent:
             seen_equivalent += 1
@@ -144,22 +147,17 @@ def plant_all(options, keep=None):
             tell(f"{options.minutes} minutes are over after {len(entries)} mutants")
             break
         suites = built_suites(mutant, programs)
-        targets = {s.program for s in suites if not s.is_script}
-        if tree.needs_build and not targets <= base_is_built:
-            # Without a fault: what is built for a mutant is what the fault changes.
-            tell(f"building {' '.join(sorted(targets))}")
-            built, output = tree.make(targets, 7200)
-            if not built:
-                raise MutateError(f"the tree does not build without a fault:\n{output}")
-            base_is_built |= targets
-            if not keep:
-                require_clean(options, tree, suites, judged_before)
+        if keep:
+            without_a_fault.build(programs_of(suites))
         began = time.monotonic()
         tree.plant(mutant)
         try:
-            entry = one(options, tree, mutant, suites, targets, results, keep, began)
+            if keep:
+                entry = build_and_keep(tree, mutant, suites, results, keep)
+            else:
+                entry = one(tree, mutant, suites, results, without_a_fault, began)
         finally:
-            tree.restore(mutant)
+            tree.restore()
         entries.append(entry)
         tell(f"{len(entries)}: {entry['outcome']} ({time.monotonic() - began:.0f} s) "
              f"{mutant.file}:{mutant.number} {mutant.fault} {entry['suite']}")  # fmt: skip
@@ -168,37 +166,84 @@ def plant_all(options, keep=None):
     return entries
 
 
-def require_clean(options, tree, suites, judged_before):
-    """A suite that fails without a fault notices everything."""
-    for suite in suites:
-        if suite in judged_before:
-            continue
-        outcome, label, said = mutate_build.judge(
-            [suite], options.backend, tree.build / "tests", tree.source / "tests", tree.build,
-            20 * options.timeout,
-        )  # fmt: skip
-        if outcome != SURVIVED:
-            raise MutateError(f"{label} fails without a fault:\n{said}")
-        judged_before[suite] = True
+def programs_of(suites):
+    return {program for suite in suites for program in suite.programs}
 
 
-def one(options, tree, mutant, suites, targets, results, keep, began):
-    if tree.needs_build:
-        built, output = tree.make(targets, 1800)
+class WithoutAFault:
+    """What the tree does as it is, asked for once a suite has noticed something: a suite that fails
+    anyway notices everything, and one that is slow anyway does not hang."""
+
+    def __init__(self, options, tree):
+        self.options, self.tree = options, tree
+        self.seconds, self.programs = {}, set()
+
+    def build(self, programs):
+        if programs <= self.programs:
+            return
+        tell(f"building {' '.join(sorted(programs - self.programs))} without a fault")
+        built, output = self.tree.make(programs, HOPELESS_S)
         if not built:
-            return results.add(mutant, NOT_BUILT, said=output)
-    else:
-        try:
-            compile(tree.read(mutant.file), mutant.file, "exec")
-        except SyntaxError as error:
-            return results.add(mutant, NOT_BUILT, said=str(error))
-    if keep:
-        return results.add(mutant, "built", **keep(tree, mutant, suites))
-    folder = tree.build if tree.needs_build else tree.source
-    outcome, label, said = mutate_build.judge(
-        suites, options.backend, tree.build / "tests", tree.source / "tests", folder,
-        options.timeout,
-    )  # fmt: skip
+            raise MutateError(f"the tree does not build without a fault:\n{output}")
+        self.programs |= programs
+
+    def limit(self, suite):
+        return max(self.options.timeout, SLOWER * self.seconds.get(suite, 0))
+
+    def require(self, suite, mutant):
+        if suite in self.seconds:
+            return
+        if mutant is not None:
+            self.tree.restore()
+        self.build(programs_of([suite]))
+        built, output = self.tree.make(suite.programs, HOPELESS_S)
+        began = time.monotonic()
+        outcome, label, said = self.tree.judge(suite, HOPELESS_S)
+        if not built or outcome != SURVIVED:
+            raise MutateError(f"{label or suite.program} fails without a fault:\n{said or output}")
+        self.seconds[suite] = time.monotonic() - began
+        if mutant is not None:
+            self.tree.plant(mutant)
+
+
+def not_compiled(tree, mutant, suites):
+    """Why a mutant cannot be run; None where it can. Of programs the first suite's are built."""
+    if tree.needs_build:
+        built, output = tree.make(suites[0].programs, HOPELESS_S)
+        return None if built else output
+    try:
+        compile(tree.read(mutant.file), mutant.file, "exec")
+    except SyntaxError as error:
+        return str(error)
+    return None
+
+
+def build_and_keep(tree, mutant, suites, results, keep):
+    built, output = tree.make(programs_of(suites), HOPELESS_S)
+    if not built:
+        return results.add(mutant, NOT_BUILT, said=output)
+    return results.add(mutant, BUILT, **keep(tree, mutant, suites))
+
+
+def one(tree, mutant, suites, results, without_a_fault, began):
+    """Suite by suite, each built when its turn comes, until one notices."""
+    said = not_compiled(tree, mutant, suites)
+    if said is not None:
+        return results.add(mutant, NOT_BUILT, said=said)
+    outcome = SURVIVED
+    for suite in suites:
+        tree.make(suite.programs, HOPELESS_S)
+        outcome, label, said = tree.judge(suite, without_a_fault.limit(suite))
+        if outcome == SURVIVED:
+            continue
+        known = suite in without_a_fault.seconds
+        without_a_fault.require(suite, mutant)
+        if outcome == TIMED_OUT and not known:
+            tree.make(suite.programs, HOPELESS_S)
+            outcome, label, said = tree.judge(suite, without_a_fault.limit(suite))
+            if outcome == SURVIVED:
+                continue
+        break
     return results.add(mutant, outcome, label, said, seconds=round(time.monotonic() - began, 1))
 
 
@@ -219,13 +264,13 @@ def build_only(options):
     def keep(tree, mutant, suites):
         # Three programs tell what more would: the properties, the operator's suite, huge indices.
         kept = suites if mutant.fault == "index" else [s for s in suites if not stage_of_huge(s)]
-        for program in {s.program for s in kept if not s.is_script}:
+        for program in programs_of(kept):
             stripped(tree.build / "tests" / program, folder / mutant.line_hash / program)
         used.update(kept)
         return {"suites": [[s.program, s.cases] for s in kept]}
 
     entries = plant_all(options, keep)
-    built = [e for e in entries if e["outcome"] == "built"]
+    built = [e for e in entries if e["outcome"] == BUILT]
     # Without a fault, so that a suite that fails anyway is not taken for one that notices.
     tree = Tree(ROOT, options.state or ROOT / "build" / "mutate", options.backend, options.jobs)
     suites = sorted({tuple(s) for e in built for s in e["suites"]})
@@ -253,8 +298,8 @@ def judge_built(options):
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
 
     def run(programs, suites):
-        return mutate_build.judge([Suite(*s) for s in suites], backend, programs, folder, folder,
-                                  options.timeout)  # fmt: skip
+        limits = {Suite(*s): options.timeout for s in suites}
+        return mutate_build.judge(limits, backend, programs, folder, folder)
 
     if not options.no_base:
         began = time.monotonic()
@@ -315,7 +360,7 @@ def parser():
     p.add_argument("--target", type=share, default=0.97)
     p.add_argument("--jobs", type=whole, default=os.cpu_count() or 1)
     p.add_argument("--minutes", type=positive, default=600.0)
-    p.add_argument("--timeout", metavar="SECONDS", type=positive, default=120.0)
+    p.add_argument("--timeout", metavar="SECONDS", type=positive, default=60.0)
     p.add_argument("--state", metavar="DIR", type=Path)
     p.add_argument("--again", action="store_true")
     p.add_argument("--json", metavar="FILE", type=Path)
@@ -343,6 +388,9 @@ def list_mutants(options):
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
+    # Also where a shell that ran this in the background has SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         if options.list:
             return list_mutants(options)

@@ -53,9 +53,10 @@ def environment(backend):
     return clean
 
 
-def judge(suites, backend, programs, tests, folder, limit_s):
-    """(outcome, suite that noticed, what it said). Runs suites until one fails."""
-    for suite in suites:
+def judge(limits, backend, programs, tests, folder):
+    """(outcome, suite that noticed, what it said). Runs suites until one fails; limits: suite ->
+    the seconds that it may take."""
+    for suite, limit_s in limits.items():
         status, output = run_bounded(suite_command(suite, programs, tests), limit_s,
                                      cwd=folder, env=environment(backend))  # fmt: skip
         label = f"{suite.program} {suite.cases}".strip()
@@ -74,7 +75,7 @@ class Tree:
 
     def __init__(self, root, folder, backend, jobs):
         self.root, self.folder, self.jobs = Path(root), Path(folder).resolve(), jobs
-        self.source = self.folder / "tree"
+        self.source, self.backend = self.folder / "tree", backend
         self.preset = "cuda" if backend == "cuda" else "cpu"
         self.build = self.source / "build" / self.preset
         self.needs_build = backend != "scripts"
@@ -115,7 +116,9 @@ class Tree:
                 if line.startswith("tests/") and line.split(":")[0].endswith("_test")}  # fmt: skip
 
     def make(self, targets, limit_s):
-        """Whether they were built."""
+        """Whether they were built, and what was said."""
+        if not targets:
+            return True, ""
         status, output = run_bounded(["cmake", "--build", str(self.build), "--parallel",
                                       str(self.jobs), "--target", *sorted(targets)],
                                      limit_s)  # fmt: skip
@@ -125,12 +128,17 @@ class Tree:
         return (self.source / name).read_text()
 
     def plant(self, mutant):
-        path = self.source / mutant.file
+        path = self.planted = self.source / mutant.file
         self.original = path.read_text()
         lines = self.original.splitlines(keepends=True)
         end = "\n" if lines[mutant.number - 1].endswith("\n") else ""
         lines[mutant.number - 1] = mutant.after + end
         path.write_text("".join(lines))
 
-    def restore(self, mutant):
-        (self.source / mutant.file).write_text(self.original)
+    def restore(self):
+        self.planted.write_text(self.original)
+
+    def judge(self, suite, limit_s):
+        folder = self.build if self.needs_build else self.source
+        return judge({suite: limit_s}, self.backend, self.build / "tests", self.source / "tests",
+                     folder)  # fmt: skip

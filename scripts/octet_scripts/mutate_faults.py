@@ -15,6 +15,9 @@ PYTHON_COMMENT_OR_STRING = re.compile(r'#.*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*
 # A name says that a number is chosen for speed and changes no result.
 TUNING = re.compile(r"Grain|Task|Wanted|Piece|unroll|__launch_bounds__|reserve|Alignment", re.I)
 
+# What is told to people is read by people.
+TEXT = re.compile(r"\bthrow\b|\braise\b|fmt::format|std::to_string|\breject\(|\btell\(|\bprint\(")
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -153,7 +156,7 @@ def sites(path, text):
         if is_python and line.count('"""') % 2:
             in_docstring = not in_docstring
             continue
-        if in_docstring or KEPT.search(line) or not line.strip():
+        if in_docstring or KEPT.search(line) or TEXT.search(line) or not line.strip():
             continue
         code = masked(line, pattern)
         for fault, rules in faults.items():

@@ -17,6 +17,15 @@ class Suite:
     def is_script(self):
         return self.program.endswith(".py")
 
+    @property
+    def programs(self):
+        """What must be built for it."""
+        if self.program == "programs_test.py":
+            return PROGRAMS_OF_SCRIPT
+        return () if self.is_script else (self.program,)
+
+
+PROGRAMS_OF_SCRIPT = ("quantize_test", "gemm_test", "training_step_test")
 
 FILES = {
     "cpu": ("kernels/cpu/*.?pp", "kernels/preconditions/*.?pp", "tests/harness/*.cpp"),
@@ -46,6 +55,14 @@ FAMILIES = (
 )
 EVERY_KERNEL = ("quantize_test", "dequantize_test", "transform_test", "gemm_test", "outliers_test",
                 "column_sum_test", "spmm_test")  # fmt: skip
+# Suites of a harness file's own, before the others.
+FIRST_OF_HARNESS = (
+    (r"floors", "floors_test"),
+    (r"projection", "projection_test"),
+    (r"timer", "measurement_test"),
+    (r"verify|freivalds|quantized_product", "negative_control_test"),
+    (r"main|options", "programs_test.py"),
+)
 HARNESS = ("harness_test", "measurement_test", "floors_test", "projection_test",
            "negative_control_test", "numeric_test", "layout_test")  # fmt: skip
 
@@ -77,13 +94,15 @@ def suites(path):
             return [Suite("gate_test.py"), Suite("scripts_test.py")]
         return [Suite("scripts_test.py"), Suite("report_test.py"), Suite("gate_test.py")]
     if path.startswith("tests/harness/"):
-        return [
+        found = [
             *(Suite(program, "-Cuda/*:" + SMALL[1:]) for program in HARNESS),
-            Suite("property_test", "Cpu/*"),
             *(Suite(p, "Cpu/*MatchesReference/*:" + SMALL) for p in EVERY_KERNEL),
             Suite("training_step_test", "Cpu/*:" + SMALL),
             Suite("programs_test.py"),
+            Suite("property_test", "Cpu/*"),
         ]
+        first = {suite for part, suite in FIRST_OF_HARNESS if re.search(part, name)}
+        return sorted(found, key=lambda suite: suite.program not in first)
     programs, properties = family(path)
     if path.startswith("kernels/cuda/"):
         # Models' sizes too: some kernels are chosen there alone. They are checked, not timed.
