@@ -5,6 +5,7 @@
 //   OCTET_PROPERTY=I     trial I alone, as the line that a failure prints has it
 //
 // With OCTET_SEED another seed gives other trials. What a trial is does not depend on the backend.
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -1181,6 +1182,75 @@ INSTANTIATE_TEST_SUITE_P(Cpu, Properties, testing::ValuesIn(Properties::cases("c
 INSTANTIATE_TEST_SUITE_P(Cuda, Properties, testing::ValuesIn(Properties::cases("cuda")),
                          property_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Properties);
+
+// ---------------------------------------------------------------- what must not go unnoticed
+
+/// quantize_rowwise, followed by what a broken kernel does with its memory.
+template <void (*spoil)(Matrix<s8> q, Matrix<const f16> x)>
+Trial<Cpu> spoilt_trial(Draw&, Arena& arena) {
+  const auto x = arena.place<f16>(5, 7, RowMajor{9});
+  fill(x.in(arena.data()), Distribution::gaussian, 1.0f, 1);
+  const auto q = arena.place<s8>(5, 7, RowMajor{9});
+  arena.allow(q);
+  const auto scale = arena.place_vector<float>(5);
+  arena.allow(scale);
+  return {"5 x 7",
+          [=](Cpu backend, unsigned char* m) {
+            quantize_rowwise<f16>(backend, x.in(m), q.in(m), scale.vector(m));
+            spoil(q.in(m), x.in(m));
+          },
+          [=](const unsigned char* before, const unsigned char* after) {
+            return verify_quantize_rowwise<f16>(x.in(before), q.in(after), scale.vector(after),
+                                                Zeros::allowed);
+          }};
+}
+void run_spoilt(Trial<Cpu> (*make)(Draw&, Arena&)) {
+  const Property<Cpu> property{"spoilt", 1, make};
+  Runner<Cpu>(Cpu{}, property).run(41, 42);
+}
+void change_a_result(Matrix<s8> q, Matrix<const f16>) { q(4, 6) ^= 1; }
+void write_into_a_gap(Matrix<s8> q, Matrix<const f16>) { q(2, 7) = 0; }
+void write_behind_the_end(Matrix<s8> q, Matrix<const f16>) { q(4, 7) = 0; }
+void change_an_input(Matrix<s8>, Matrix<const f16> x) { const_cast<f16*>(x.data)->bits ^= 1; }
+void refuse(Matrix<s8>, Matrix<const f16>) { throw std::invalid_argument("refused"); }
+
+TEST(BrokenProperties, AreReportedWithTheLineThatRunsThemAgain) {
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<change_a_result>), "q: 1 of 5 x 7");
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<write_into_a_gap>), "was overwritten");
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<write_behind_the_end>), "was overwritten");
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<change_an_input>), "was overwritten");
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<refuse>), "refused");
+  EXPECT_NONFATAL_FAILURE(run_spoilt(spoilt_trial<refuse>),
+                          "OCTET_PROPERTY=41 build/*/tests/property_test "
+                          "--gtest_filter=Cpu/Properties.Hold/spoilt");
+}
+
+TEST(Draws, FollowFromSeedPropertyAndIndexAlone) {
+  const auto text = [](std::uint64_t seed) {
+    Arena arena(1 << 22);
+    Draw draw(seed);
+    return gemm_s8_trial<Cpu>(draw, arena).text +
+           std::string(arena.data(), arena.data() + arena.used());
+  };
+  EXPECT_EQ(text(7), text(7));
+  EXPECT_NE(text(7), text(8));
+}
+
+/// Shapes and data that hurt are not left to luck: among few trials there are all kinds.
+TEST(Draws, ReachTheEdgesOfTheContract) {
+  Draw draw(1);
+  int empty = 0, single = 0, primes = 0, padded = 0, aligned = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto [rows, cols] = draw.extents();
+    empty += rows == 0 || cols == 0;
+    single += rows == 1 || cols == 1;
+    primes += cols % 64 == 63 || cols % 64 == 1;
+    aligned += cols > 0 && cols % 64 == 0;
+    padded += draw.padding(cols) != 0;
+    EXPECT_LE(rows * cols, 24000);
+  }
+  for (const int count : {empty, single, primes, aligned, padded}) EXPECT_GT(count, 20);
+}
 
 }  // namespace
 }  // namespace octet::harness

@@ -32,7 +32,7 @@ def tell(text):
 
 
 def load_equivalent(root):
-    """{(file, hash of the mutated line): reason}"""
+    """{(file, hash of the line before and after): reason}"""
     entries = json.loads((root / EQUIVALENT).read_text())
     return {(e["file"], e["line"]): e["reason"] for e in entries}
 
@@ -265,9 +265,9 @@ def build_only(options):
         # Three programs tell what more would: the properties, the operator's suite, huge indices.
         kept = suites if mutant.fault == "index" else [s for s in suites if not stage_of_huge(s)]
         for program in programs_of(kept):
-            stripped(tree.build / "tests" / program, folder / mutant.line_hash / program)
+            stripped(tree.build / "tests" / program, folder / mutant.folder / program)
         used.update(kept)
-        return {"suites": [[s.program, s.cases] for s in kept]}
+        return {"folder": mutant.folder, "suites": [[s.program, s.cases] for s in kept]}
 
     entries = plant_all(options, keep)
     built = [e for e in entries if e["outcome"] == BUILT]
@@ -310,7 +310,7 @@ def judge_built(options):
     entries = []
     for e in manifest["mutants"]:
         began = time.monotonic()
-        outcome, label, said = run(folder / e["hash"], e["suites"])
+        outcome, label, said = run(folder / e["folder"], e["suites"])
         seconds = round(time.monotonic() - began, 1)
         entries.append({**e, "outcome": outcome, "suite": label, "said": said, "seconds": seconds})
         tell(f"{outcome:9s} {seconds:5.1f} s {e['file']}:{e['line']} {e['fault']} {label}")

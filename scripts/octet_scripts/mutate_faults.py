@@ -19,6 +19,10 @@ TUNING = re.compile(r"Grain|Task|Wanted|Piece|unroll|__launch_bounds__|reserve|A
 TEXT = re.compile(r"\bthrow\b|\braise\b|fmt::format|std::to_string|\breject\(|\btell\(|\bprint\(")
 
 
+def short_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Mutant:
     file: str
@@ -29,12 +33,17 @@ class Mutant:
 
     @property
     def line_hash(self):
-        """What an entry of the equivalent ones names: the mutated line without its indentation."""
-        return hashlib.sha256(self.after.strip().encode()).hexdigest()[:12]
+        """What an entry of the equivalent ones names: the line as it was and as it became, without
+        indentation."""
+        return short_hash(f"{self.before.strip()}\n{self.after.strip()}")
 
     @property
     def name(self):
         return f"{self.file}:{self.number}:{self.fault}:{self.line_hash}"
+
+    @property
+    def folder(self):
+        return short_hash(self.name)
 
     @property
     def diff(self):
@@ -185,6 +194,7 @@ def order_in_file(mutants, generator):
         generator.shuffle(group)
     kinds = sorted(by_fault)
     generator.shuffle(kinds)
+    kinds.sort(key=lambda kind: kind != "barrier")  # few, and the hardest to notice
     order, lines, again = [], set(), []
     while any(by_fault.values()):
         for kind in kinds:

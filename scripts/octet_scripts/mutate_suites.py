@@ -25,6 +25,13 @@ class Suite:
         return () if self.is_script else (self.program,)
 
 
+# Of gate_test.py, for a file of the gate: what asks it most.
+GATE_CLASSES = (
+    (r"gate_(statistics|simulation)", "SignTest SimulationTest"),
+    (r"gate_(thresholds|floors)", "FloorsTest"),
+    (r"gate_report", "ReportTest"),
+    (r"gate_", "MergeTest RevisionsTest"),
+)
 PROGRAMS_OF_SCRIPT = ("quantize_test", "gemm_test", "training_step_test")
 
 FILES = {
@@ -90,8 +97,12 @@ def suites(path):
     """In the order in which they are run; the first failure ends it."""
     name = path.rsplit("/", 1)[-1]
     if path.startswith("scripts/"):
-        if name.startswith("gate"):
-            return [Suite("gate_test.py"), Suite("scripts_test.py")]
+        first = next((c for part, c in GATE_CLASSES if re.search(part, name)), None)
+        if first is not None:
+            others = " ".join(sorted({c for _, cs in GATE_CLASSES for c in cs.split()}
+                                     - set(first.split())))  # fmt: skip
+            return [Suite("gate_test.py", first), Suite("gate_test.py", others),
+                    Suite("scripts_test.py")]  # fmt: skip
         return [Suite("scripts_test.py"), Suite("report_test.py"), Suite("gate_test.py")]
     if path.startswith("tests/harness/"):
         found = [
