@@ -98,6 +98,7 @@ class TheTree(unittest.TestCase):
             ("scripts", "scripts/octet_scripts/gate_thresholds.py"),
         ):
             self.assertIn(file, self.files(backend))
+        self.assertFalse([f for f in self.files("cpu") if "cuda" in f])
 
     def test_suites_of_every_file_exist(self):
         sources = {p.stem for p in (ROOT / "tests").glob("*_test.*")}

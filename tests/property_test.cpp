@@ -11,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
 
 #include "harness/operators/gemm_tiled.hpp"
@@ -44,10 +45,16 @@ auto with_type(Draw& draw, const F& f) {
   return *std::move(result);
 }
 
+/// The leading dimension of `lines` lines: where there is one alone it may be anything.
+std::int64_t leading_dimension(Draw& draw, std::int64_t lines, std::int64_t line) {
+  if (lines == 1 && draw.once_in(3)) return draw.below(line + 1);
+  return line + draw.padding(line);
+}
+
 /// A matrix with a leading dimension and an alignment of its own.
 template <class T>
 Placed<T> matrix(Draw& draw, Arena& arena, std::int64_t rows, std::int64_t cols) {
-  return arena.place<T>(rows, cols, RowMajor{cols + draw.padding(cols)},
+  return arena.place<T>(rows, cols, RowMajor{leading_dimension(draw, rows, cols)},
                         draw.once_in(3) ? draw.below(16) : 0);
 }
 template <class T>
@@ -556,7 +563,7 @@ template <class L>
 L draw_layout(Draw& draw, std::int64_t rows, std::int64_t cols) {
   L layout = L::packed(rows, cols);
   if constexpr (std::is_same_v<L, RowMajor> || std::is_same_v<L, ColMajor>) {
-    layout.ld += draw.padding(layout.ld);
+    layout.ld = leading_dimension(draw, std::is_same_v<L, RowMajor> ? rows : cols, layout.ld);
   } else if constexpr (std::is_same_v<L, Col32>) {
     if (draw.once_in(3)) layout.rows += draw.below(9);
   } else {
@@ -705,6 +712,17 @@ GemmWorkspace<B>& shared_workspace(B backend) {
   static GemmWorkspace<B> workspace = make_gemm_workspace(backend);
   return workspace;
 }
+/// What queued calls work with, until the backend is done with them.
+std::vector<std::shared_ptr<void>>& queued_plans() {
+  static std::vector<std::shared_ptr<void>> plans;
+  return plans;
+}
+template <class Plan>
+const Plan& queued(Plan plan) {
+  const auto kept = std::make_shared<Plan>(std::move(plan));
+  queued_plans().push_back(kept);
+  return *kept;
+}
 constexpr std::array<std::string_view, 3> kKernels = {"sm90", "mma", "cublaslt"};
 
 struct ProductExtents {
@@ -772,7 +790,7 @@ Trial<B> gemm_s8_trial(Draw& draw, Arena& arena) {
             GemmWorkspace<B>& workspace = shared_workspace(backend);
             workspace.pinned[to_text(problem)] = kernel;
             const Batch<const s8> first = a.batch(memory), second = b.batch(memory);
-            const GemmPlan<B> plan = plan_gemm_s8(workspace, first, second, d.batch(memory));
+            const auto& plan = queued(plan_gemm_s8(workspace, first, second, d.batch(memory)));
             gemm_s8(backend, plan, first, second, d.batch(memory));
           },
           [=](const unsigned char* before, const unsigned char* after) {
@@ -816,7 +834,8 @@ Trial<B> gemm_s8_tiled_by(Draw& draw, Arena& arena) {
           [=](B backend, unsigned char* memory) {
             const Matrix<const s8, Col32> first = a.in(memory);
             const Matrix<const s8, L> second = b.in(memory);
-            const auto plan = plan_gemm_s8(shared_workspace(backend), first, second, d.in(memory));
+            const auto& plan =
+                queued(plan_gemm_s8(shared_workspace(backend), first, second, d.in(memory)));
             gemm_s8(backend, plan, first, second, d.in(memory));
           },
           [=](const unsigned char* before, const unsigned char* after) {
@@ -864,8 +883,8 @@ Trial<B> gemm_to_s8_row(Draw& draw, Arena& arena) {
                       d.layout.ld, alpha.cols),
           [=](B backend, unsigned char* memory) {
             const Matrix<const s8> first = a.in(memory), second = b.in(memory);
-            const auto plan = plan_gemm_s8(shared_workspace(backend), first, second,
-                                           alpha.vector(memory), d.in(memory));
+            const auto& plan = queued(plan_gemm_s8(shared_workspace(backend), first, second,
+                                                   alpha.vector(memory), d.in(memory)));
             gemm_s8(backend, plan, first, second, alpha.vector(memory), d.in(memory));
           },
           [=](const unsigned char* before, const unsigned char* after) {
@@ -886,8 +905,8 @@ Trial<B> gemm_to_s8_tiled(Draw& draw, Arena& arena) {
           [=](B backend, unsigned char* memory) {
             const Matrix<const s8, Col32> first = a.in(memory);
             const Matrix<const s8, L> second = b.in(memory);
-            const auto plan = plan_gemm_s8(shared_workspace(backend), first, second,
-                                           alpha.vector(memory), d.in(memory));
+            const auto& plan = queued(plan_gemm_s8(shared_workspace(backend), first, second,
+                                                   alpha.vector(memory), d.in(memory)));
             gemm_s8(backend, plan, first, second, alpha.vector(memory), d.in(memory));
           },
           [=](const unsigned char* before, const unsigned char* after) {
@@ -943,8 +962,8 @@ Trial<B> gemm_trial(Draw& draw, Arena& arena) {
                            second = operand(b.batch(memory), b_transposed);
           const Batch<T> result = d.batch(memory);
           const Vector<const T> added = bias.vector(memory);
-          const GemmPlan<B> plan =
-              plan_gemm<T>(shared_workspace(backend), first, second, result, added);
+          const auto& plan =
+              queued(plan_gemm<T>(shared_workspace(backend), first, second, result, added));
           gemm<T>(backend, plan, first, second, result, added);
         },
         [=, m = m, n = n](const unsigned char* before, const unsigned char* after) {
@@ -984,13 +1003,11 @@ Trial<B> scaled_gemm_trial(Draw& draw, Arena& arena) {
         [=](B backend, unsigned char* memory) {
           GemmWorkspace<B>& workspace = shared_workspace(backend);
           workspace.pinned[to_text(problem)] = kernel;
-          const auto plan =
+          const auto& plan = queued(
               plan_scaled_gemm<T>(workspace, a.in(memory), b.in(memory), row_scale.vector(memory),
-                                  col_scale.vector(memory), bias.vector(memory), out.in(memory));
+                                  col_scale.vector(memory), bias.vector(memory), out.in(memory)));
           scaled_gemm<T>(backend, plan, a.in(memory), b.in(memory), row_scale.vector(memory),
                          col_scale.vector(memory), bias.vector(memory), out.in(memory));
-          // An accumulator that the plan owns must outlive what is queued.
-          if constexpr (std::is_same_v<B, Cuda>) synchronize(backend);
         },
         [=](const unsigned char* before, const unsigned char* after) {
           std::vector<s32> storage;
@@ -1094,6 +1111,7 @@ class Runner {
       }
     }
     synchronize(backend_);
+    queued_plans().clear();
     copy_to_host(backend_, after_.data(), device_.data(), bytes);
     for (const Entry& e : entries) {
       if (failures_ >= kToldFailures) return;

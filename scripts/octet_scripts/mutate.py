@@ -21,6 +21,7 @@ PASSED, SURVIVORS, USAGE = 0, 1, 2
 JUDGED = (NOTICED, TIMED_OUT, SURVIVED)
 BUILT = "built"
 SLOWER = 8.0  # than without a fault: a suite hangs
+HUGE = 5.0  # times the limit, for suites of tens of GiB
 HOPELESS_S = 1800.0  # of one suite without a fault
 
 
@@ -298,7 +299,8 @@ def judge_built(options):
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
 
     def run(programs, suites):
-        limits = {Suite(*s): options.timeout for s in suites}
+        limits = {s: options.timeout * (HUGE if stage_of_huge(s) else 1)
+                  for s in (Suite(*entry) for entry in suites)}  # fmt: skip
         return mutate_build.judge(limits, backend, programs, folder, folder)
 
     if not options.no_base:

@@ -11,6 +11,7 @@ from octet_scripts.gate_builds import git
 
 NOTICED, SURVIVED, NOT_BUILT, TIMED_OUT = "noticed", "survived", "not built", "timed out"
 TAIL_CHARACTERS = 2000
+KEPT_VARIABLES = ("OCTET_PROPERTIES", "OCTET_CPU_THREADS", "OCTET_THRESHOLDS")
 
 
 class MutateError(Exception):
@@ -46,7 +47,7 @@ def suite_command(suite, programs, tests):
 
 def environment(backend):
     clean = {k: v for k, v in os.environ.items()
-             if not k.startswith("OCTET_") or k in ("OCTET_PROPERTIES", "OCTET_CPU_THREADS")}  # fmt: skip
+             if not k.startswith("OCTET_") or k in KEPT_VARIABLES}
     if backend == "cuda":
         clean["OCTET_REQUIRE"] = "cuda"
     clean["PYTHONDONTWRITEBYTECODE"] = "1"
