@@ -702,6 +702,24 @@ TEST(Preconditions, TextsOfDifferentProblemsDiffer) {
   differs([](GemmProblem& p) { p.bias = true; });
 }
 
+/// The next line is never reached: where there is one alone, its leading dimension may be anything.
+TEST(Preconditions, OneLineTakesAnyLeadingDimension) {
+  const std::array<s8, 8> x = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::array<s8, 8> y{}, z{};
+  transform(Cpu{}, Matrix<const s8>(x.data(), 1, 8, RowMajor{3}),
+            Matrix<s8>(y.data(), 1, 8, RowMajor{0}));
+  EXPECT_EQ(y, x);
+  transform(Cpu{}, Matrix<const s8, ColMajor>(x.data(), 8, 1, ColMajor{3}),
+            Matrix<s8, ColMajor>(z.data(), 8, 1, ColMajor{0}));
+  EXPECT_EQ(z, x);
+  // A row of a column-major matrix is eight lines.
+  EXPECT_EQ(refusal([&] {
+              transform(Cpu{}, Matrix<const s8, ColMajor>(x.data(), 1, 8, ColMajor{0}),
+                        Matrix<s8>(y.data(), 1, 8));
+            }),
+            "transform: x has leading dimension 0, but a column of it takes 1");
+}
+
 TEST(Preconditions, EveryBackendRefusesWrongProducts) {
   for_each_backend([](auto backend) { expect_product_refusals(backend); });
 }
