@@ -84,7 +84,6 @@ class StepSuite : public testing::TestWithParam<Case> {
     record["policy"] = to_json(policy);
     record["step"] = to_json(setting.options);
     run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
-      const std::int64_t before = free_memory(backend);
       StepCase<B, T> step(backend, problem, setting, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);
       Check check = step.run_and_verify(r);
@@ -95,9 +94,6 @@ class StepSuite : public testing::TestWithParam<Case> {
       // Floors are of the step without options.
       if (timed && !profiled && check.passed && setting.options == StepOptions{}) {
         check = judge_floors(r, std::move(check));
-      }
-      if constexpr (!std::is_same_v<B, Cpu>) {
-        r["memory"]["device_peak_bytes"] = before - free_memory(backend);
       }
       return check;
     });

@@ -18,6 +18,11 @@ void print_available(octet::TypeList<Bs...>) {
   ((available(Bs{}) ? std::puts(Bs::kName.data()) : 0), ...);
 }
 
+template <class... Bs>
+void limit_memory(octet::TypeList<Bs...>) {
+  (octet::limit_memory(Bs{}, octet::harness::options().memory_limit), ...);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -33,7 +38,7 @@ int main(int argc, char** argv) {
                    argv[0], argv[1]);
       return 2;
     }
-    octet::harness::options();
+    limit_memory(octet::Backends{});
     if (!testing::GTEST_FLAG(list_tests)) octet::harness::require_writable_records();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
