@@ -6,6 +6,7 @@ all cases passed, 1 some did not, 130 interrupted.
 
 import argparse
 import collections
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from octet_scripts import records, table
 
 TAIL_LINES = 30
+WATCHDOG_S = "3600"  # the longest case takes a CPU a quarter of that
 
 
 @dataclass
@@ -30,6 +32,16 @@ def tell(text):
     print(text, file=sys.stderr, flush=True)
 
 
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """In a child before it runs: it ends when this process is killed, and writes no records beside
+    those of whoever goes on."""
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def run_process(command, environment):
     """Returns (exit status, last lines of output). On a terminal the child's stderr is ours."""
     tail = collections.deque(maxlen=TAIL_LINES)
@@ -41,6 +53,7 @@ def run_process(command, environment):
         stderr=None if sys.stderr.isatty() else subprocess.STDOUT,
         text=True,
         errors="replace",
+        preexec_fn=die_with_parent,
     ) as process:
         try:
             for line in process.stdout:
@@ -51,9 +64,14 @@ def run_process(command, environment):
     return process.returncode, list(tail)
 
 
+# tests/harness/ends.hpp: a case ended its process, and those behind it were not begun.
+ENDS = {70: "the device was lost", 71: "ended by the watchdog"}
+
+
 def describe_exit(status):
     if status >= 0:
-        return f"exit status {status}"
+        why = f" ({ENDS[status]})" if status in ENDS else ""
+        return f"exit status {status}{why}"
     name = signal.Signals(-status).name
     return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
@@ -74,6 +92,8 @@ def run_case(test, position, options, path):
     for name, value in (("ITERATIONS", options.iterations), ("WARMUP", options.warmup)):
         if value is not None:
             environment[f"OCTET_{name}"] = str(value)
+    if options.iterations is None:  # what is asked for may take as long as it likes
+        environment.setdefault("OCTET_WATCHDOG", WATCHDOG_S)
     skip = count_lines(path)
     tell(f"[{position}] {test} ...")
     start = time.monotonic()
