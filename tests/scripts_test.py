@@ -375,6 +375,18 @@ class TableTest(unittest.TestCase):
         for row in text.splitlines():
             self.assertTrue(row.startswith("|") == row.endswith("|"), row)
 
+    def test_what_a_record_holds_stays_a_text(self):
+        for text in ("<script>alert(1)</script>", "a|b", "[x](javascript:y)", "`id`", "![i](http://x)",
+                     "\x1b[31mred\x1b[0m", "line\nline", "<!-- ", "**b**", "&lt;"):  # fmt: skip
+            record = make_record(status="FAILED", reason=text)
+            record["device"]["name"] = record["build"]["git"] = text
+            shown = table.render([record], markdown=True)
+            bare = re.sub(r"\\.", "", shown)
+            self.assertNotRegex(bare, r"<(?!!--)|`|\]\(|\x1b|\[x", text)
+            for row in bare.splitlines():
+                self.assertTrue(row.startswith("|") == row.endswith("|"), row)
+            self.assertNotIn("\x1b", table.render([record]))
+
     def test_other_operators_are_left_out(self):
         self.assertEqual(table.render([make_record(operator="gemm_s8")]), "")
 
@@ -549,6 +561,8 @@ class RecordsTest(unittest.TestCase):
             self.assertEqual(self.path.read_text(encoding="utf-8"), text)
 
 
+HOSTILE = ("$(touch planted)", "`touch planted`", "'; touch planted; '", "a\nb", "-rf", "a[$(touch "
+           "planted)]", "\" && touch planted", "../../x", "|touch planted", "x y", "*")  # fmt: skip
 TOOLS = ("bash basename cat cut date dirname env grep head hash mkdir mktemp nproc readlink rm sed "
          "sleep sort tail tee tr").split()  # fmt: skip
 HEADERS = ("gtest/gtest.h", "gmock/gmock.h", "fmt/format.h", "nlohmann/json.hpp", "cblas.h")
@@ -1015,8 +1029,34 @@ class BenchArgumentsTest(ScriptsTest):
                 result = self.run_script("scripts/bench", *arguments, cwd=cwd)
                 self.assert_usage_error(result, *mentions)
 
+    def test_hostile_arguments_are_texts(self):
+        for text in HOSTILE:
+            for arguments in (
+                ["--sizes", text], ["--backend", text], ["--dtype", text], ["--iterations", text],
+                ["--warmup", text], ["--layout", text], ["--threshold", text], [text],
+                ["--distribution", text], ["--threshold", "6", "--outlier-share", text],
+            ):  # fmt: skip
+                result = self.run_script("scripts/bench", *arguments)
+                self.assertEqual(result.returncode, 2, (arguments, result))
+                self.assertEqual(self.asked(), [], arguments)
+            for script, arguments in (
+                ("fuzz", [text]), ("fuzz", ["--seconds", text]), ("sanitize", ["--tool", text]),
+                ("sanitize", [text]), ("gpu_resources", [text]), ("set_up.sh", [text]),
+            ):  # fmt: skip
+                result = self.run_script(f"scripts/{script}", *arguments)
+                self.assertEqual(result.returncode, 2, (script, arguments, result))
+        self.assertEqual([p.name for p in self.folder.rglob("planted")], [])
+
+    def test_the_ids_of_gpus_are_counted_and_not_copied(self):
+        for text in HOSTILE:
+            visible = text.replace("\n", "")
+            result = self.run_script("scripts/gpu_resources", CUDA_VISIBLE_DEVICES=f"{visible},1")
+            self.assertEqual(result.returncode, 0, result)
+            self.assertEqual(json.loads(result.stdout)["local"][0]["gpus"][:2],
+                             [{"id": "0", "slots": 4}, {"id": "1", "slots": 4}])  # fmt: skip
+
     def test_help(self):
-        for script in ("bench", "test", "set_up.sh"):
+        for script in ("bench", "test", "set_up.sh", "fuzz", "sanitize"):
             result = self.run_script(f"scripts/{script}", "--help")
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn("--no-install", result.stdout)
@@ -1141,6 +1181,26 @@ class BenchTest(ScriptsTest):
         found, problems = records.read(path)
         self.assertEqual([r["problem"]["size"] for r in found], ["12k", "4k"])
         self.assertEqual(len(problems), 1)
+
+    def test_records_with_a_hostile_name(self):
+        for text in ("$(touch planted).jsonl", "a'b\"c d;`id`.jsonl", "-n", "new\nline"):
+            result = self.run_script("scripts/bench", "--sizes", "4k", f"--records={text}")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(len(records.read(self.folder / text)[0]), 1)
+        self.assertEqual([p.name for p in self.folder.rglob("planted")], [])
+
+    def test_a_watchdog_runs_unless_the_length_was_asked_for(self):
+        path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
+        self.stub(path, PROGRAM_STUB.replace(
+            STUB, STUB + 'echo "watchdog ${OCTET_WATCHDOG:-none}" >>"$STUB_LOG"\n'
+        ))  # fmt: skip
+        for arguments, more, wanted in (
+            ([], {}, "3600"), (["--iterations", "9"], {}, "none"),
+            ([], {"OCTET_WATCHDOG": "7"}, "7"),
+        ):  # fmt: skip
+            self.log.unlink(missing_ok=True)
+            self.run_script("scripts/bench", "--sizes=4k", *arguments, **more)
+            self.assertIn(f"watchdog {wanted}", self.asked())
 
     def test_a_failing_case_does_not_stop_the_next(self):
         failing = "Cpu/TrainingStep_f16.Timing/4k"

@@ -105,7 +105,6 @@ class StepSuite : public testing::TestWithParam<Case> {
         r["tensors"] = describe(*setting.tensors, kDType<T>);
         if (const auto sentence = setting.tensors->unusable(kDType<T>)) return invalid(*sentence);
       }
-      const std::int64_t before = free_memory(backend);
       StepCase<B, T> step(backend, problem, setting, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);
       Check check = step.run_and_verify(r);
@@ -116,9 +115,6 @@ class StepSuite : public testing::TestWithParam<Case> {
       // Floors are of the step without options.
       if (timed && !profiled && check.passed && setting.options == StepOptions{}) {
         check = judge_floors(r, std::move(check));
-      }
-      if constexpr (!std::is_same_v<B, Cpu>) {
-        r["memory"]["device_peak_bytes"] = before - free_memory(backend);
       }
       return check;
     });

@@ -7,6 +7,7 @@ all cases passed, 1 some did not, 130 interrupted.
 
 import argparse
 import collections
+import ctypes
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ TICK_S = 0.5
 PART = re.compile(r"\[ +\S+(?: (\d+)/(\d+))? \] (.*)")
 # Progress that is too little to tell from how long the rest takes.
 LEAST_SHARE = 0.02
+WATCHDOG_S = "3600"  # the longest case takes a CPU a quarter of that
 
 
 @dataclass
@@ -118,6 +120,16 @@ class Progress:
                 self.stream.flush()
 
 
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """In a child before it runs: it ends when this process is killed, and writes no records beside
+    those of whoever goes on."""
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def run_process(command, environment, progress):
     """Returns (exit status, last lines of output, those about its parts aside)."""
     tail = collections.deque(maxlen=TAIL_LINES)
@@ -129,6 +141,7 @@ def run_process(command, environment, progress):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        preexec_fn=die_with_parent,
     ) as process:
         try:
             for line in process.stdout:
@@ -140,9 +153,14 @@ def run_process(command, environment, progress):
     return process.returncode, list(tail)
 
 
+# tests/harness/ends.hpp: a case ended its process, and those behind it were not begun.
+ENDS = {70: "the device was lost", 71: "ended by the watchdog"}
+
+
 def describe_exit(status):
     if status >= 0:
-        return f"exit status {status}"
+        why = f" ({ENDS[status]})" if status in ENDS else ""
+        return f"exit status {status}{why}"
     name = signal.Signals(-status).name
     return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
@@ -163,6 +181,8 @@ def run_case(test, position, options, path, progress):
     for name, value in (("ITERATIONS", options.iterations), ("WARMUP", options.warmup)):
         if value is not None:
             environment[f"OCTET_{name}"] = str(value)
+    if options.iterations is None:  # what is asked for may take as long as it likes
+        environment.setdefault("OCTET_WATCHDOG", WATCHDOG_S)
     skip = count_lines(path)
     start = time.monotonic()
     progress.begin(test)

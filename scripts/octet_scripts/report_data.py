@@ -13,7 +13,7 @@ from octet_scripts import records, table
 from octet_scripts.gate_thresholds import STATES, figures, judge
 from octet_scripts.gate_thresholds import read as read_floors
 from octet_scripts.records import at
-from octet_scripts.report_svg import clean
+from octet_scripts.texts import clean
 
 SCHEMA = Path(__file__).resolve().parents[2] / "tests" / "harness" / "record.schema.json"
 NEEDED = ("run", "status", "test", "backend", "operator", "time_utc")

@@ -1,7 +1,6 @@
 """The page and the Markdown report: what is said, in which order, around the plots."""
 
 import hashlib
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from octet_scripts import (
 from octet_scripts.records import at
 from octet_scripts.report_data import measured, newest, step_name
 from octet_scripts.report_figures import duration
-from octet_scripts.report_svg import FONT, NARROW, PALETTE, WIDE, clean, escape, style
+from octet_scripts.report_svg import FONT, NARROW, PALETTE, WIDE, escape, style
+from octet_scripts.texts import plain
 
 TITLE = "octet: int8 training kernels, checked and timed"
 BAD_SHOWN = 50  # cases that did not pass
@@ -293,11 +293,6 @@ def page(runs, sections):
 
 
 # ---- Markdown ----
-
-
-def plain(text):
-    """A text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|~&$@]|:(?=//))", r"\\\1", clean(text))
 
 
 def markdown_table(columns, rows):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from octet_scripts import records
 from octet_scripts.records import at
+from octet_scripts.texts import clean, plain_name
 
 WIDTH = 100
 OPERATOR = "training_step"
@@ -40,7 +41,8 @@ class Grid:
     rows: list
 
     def text(self):
-        rows = [[heading for heading, _ in self.columns], *self.rows]
+        rows = [[heading for heading, _ in self.columns],
+                *([clean(cell) for cell in row] for row in self.rows)]  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
         # A size's name may be of any user's making: what is too long is cut in its middle.
@@ -63,7 +65,7 @@ class Grid:
             return "| " + " | ".join(cells) + " |"
 
         rule = ["--:" if align == ">" else ":--" for _, align in self.columns]
-        rows = [[cell.strip().replace("|", "\\|") for cell in row] for row in self.rows]
+        rows = [[plain_name(cell.strip()) for cell in row] for row in self.rows]
         return [line([heading for heading, _ in self.columns]), line(rule), *map(line, rows)]
 
 
@@ -381,19 +383,22 @@ def render(recorded, markdown=False):
     lines = []
     for group in groups(steps):
         what, facts = heading(group)
-        verdicts = [line for step in group for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]
+        verdicts = [line for step in group
+                    for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]  # fmt: skip
+        if not markdown:
+            verdicts = [clean(line) for line in verdicts]
         grids = [split(step) for step in group if at(step.record, "stages")]
         grids = [grid for grid in (steady(group), *grids) if grid]
         if markdown:
-            lines += [f"**{what}** ({facts})", "", *summary(group).markdown(), ""]
-            lines += [line for text in verdicts for line in (text, "")]
+            lines += [f"**{plain_name(what)}** ({plain_name(facts)})", "", *summary(group).markdown(), ""]
+            lines += [line for text in verdicts for line in (plain_name(text), "")]
             lines += [" ".join(legend(group)), ""]
             for grid in grids:
                 lines += [*grid.markdown(), ""]
             lines += [" ".join(split_legend(group)), ""] if grids else []
         else:
             for text in (what, facts):
-                lines += textwrap.wrap(text, WIDTH)
+                lines += textwrap.wrap(clean(text), WIDTH)
             lines += ["", *summary(group).text(), *verdicts, "", *legend(group), ""]
             for grid in grids:
                 lines += [*grid.text(), ""]

@@ -32,6 +32,11 @@ void print_sizes() {
   }
 }
 
+template <class... Bs>
+void limit_memory(octet::TypeList<Bs...>) {
+  (octet::limit_memory(Bs{}, octet::harness::options().memory_limit), ...);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -63,6 +68,7 @@ int main(int argc, char** argv) {
                    argv[0], argv[1]);
       return 2;
     }
+    limit_memory(octet::Backends{});
     if (!testing::GTEST_FLAG(list_tests)) octet::harness::require_writable_records();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -115,6 +115,9 @@ class StepCase {
     profile(backend_, "training_step", [this] { (*int8_)->run(WeightMode::every_step); });
   }
 
+  /// One int8 step, queued.
+  void run_int8() { (*int8_)->run(WeightMode::every_step); }
+
   /// Own allocations of a case, in bytes of the backend's memory.
   std::int64_t predicted_bytes(bool timed) const {
     return predicted_step_bytes<B, T>(problem_, setting_, timed);
