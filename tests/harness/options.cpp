@@ -79,6 +79,8 @@ StepOptions read_step() {
     }
     step.bias = *text == "1";
   }
+  step.overlap = choice("OCTET_OVERLAP", {Overlap::none, Overlap::launches, Overlap::branches})
+                     .value_or(step.overlap);
   return step;
 }
 

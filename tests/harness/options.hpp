@@ -14,6 +14,7 @@
 //   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes with
 //   it OCTET_OUTLIER_SHARE=X  room for outliers, as a share of a tensor's elements (0.02)
 //   OCTET_BIAS=1           the step has biases
+//   OCTET_OVERLAP=O        of the step's parts on CUDA: none (default), launches or branches
 //   OCTET_THRESHOLDS=DIR   floors to judge by (the source tree's tests/thresholds)
 //   OCTET_PLANS=FILE       choices of algorithms, taken from the file and added to it
 //   OCTET_PROFILE=1        timing cases run once inside a profiler range instead of being timed
