@@ -99,6 +99,7 @@ class Programs(unittest.TestCase):
             ("OCTET_BIAS", "yes", "OCTET_BIAS is 'yes' but must be 0 or 1"),
             ("OCTET_GRADIENT_ROUNDING", "up",
              "OCTET_GRADIENT_ROUNDING is 'up' but must be one of nearest, stochastic"),
+            ("OCTET_OVERLAP", "yes", "OCTET_OVERLAP is 'yes' but must be one of none, launches"),
             ("OCTET_POLICY", "s8,s8", "OCTET_POLICY is 's8,s8' but must be"),
             ("OCTET_RECORDS", "/dev/null/r.jsonl", "/dev/null/r.jsonl cannot be written"),
             ("CTEST_RESOURCE_GROUP_0_GPUS", "gpu1", "must begin with id:"),

@@ -7,9 +7,10 @@
 //   Bytes: 2 sizeof(T) read and 1 written an element for each int8 copy.
 //
 // Launches follow each other closely: from sm_90 on each may start while the one before it ends
-// (programmatic dependent launch). What a kernel reads before it waits is x alone, which was
-// complete before zero_kernel began. convert_kernel takes x backwards, as the end of x is what the
-// cache still holds; where outputs would push x out of it they are stored as streams.
+// (programmatic dependent launch), zero_kernel while whatever the stream was given before does.
+// What a kernel reads before it waits is x alone, which was complete before zero_kernel let the
+// next one start. convert_kernel takes x backwards, as the end of x is what the cache still holds;
+// where outputs would push x out of it they are stored as streams.
 //
 // A statistic in a scale's place has the sign bit set. Blocks of convert_kernel read it while one
 // of them replaces it by the scale, and a 16-bit absmax can be told from its scale again: absmax =
@@ -198,6 +199,7 @@ struct Cleared {
   int64_t length[kRanges];
 };
 static __global__ void __launch_bounds__(kThreads) zero_kernel(const Cleared cleared) {
+  wait_for_predecessor();
   let_successor_start();
 #pragma unroll
   for (int r = 0; r < Cleared::kRanges; ++r) {
@@ -431,6 +433,7 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
   __shared__ uint4 tile[kTileCols][kUnits];
   __shared__ float row_inverse[kTileRows];
   __shared__ float col_inverse[kTileCols];
+  let_successor_start();
   if constexpr (kept != Kept::all) {
     if (blockIdx.x < p.outliers.list_blocks) {
       write_list<T, kept>(p, reinterpret_cast<int64_t*>(tile));
@@ -539,9 +542,7 @@ inline void clear(const char* what, cudaStream_t stream, const Cleared& cleared)
   int64_t longest = 0;
   for (const int64_t length : cleared.length) longest = longest < length ? length : longest;
   const int64_t blocks = ceil_div(longest, kThreads);
-  zero_kernel<<<dim3(static_cast<unsigned>(blocks < 1024 ? blocks : 1024)), kThreads, 0, stream>>>(
-      cleared);
-  check(cudaGetLastError(), what);
+  launch_dependent(what, stream, blocks < 1024 ? blocks : 1024, kThreads, zero_kernel, cleared);
 }
 
 template <Copies copies, Kept kept, class T>

@@ -164,6 +164,8 @@ class Step:
         if threshold is not None:
             texts.append(f"threshold {threshold:g} by {at(record, 'step', 'outlier_mode')}")
         texts += ["bias"] if at(record, "step", "bias") else []
+        overlap = at(record, "step", "overlap")
+        texts += [f"overlap of {overlap}"] if overlap not in (None, "none") else []
         texts += [record["data"]] if record.get("data") not in (None, "gaussian") else []
         return tuple(texts)
 

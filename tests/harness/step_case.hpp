@@ -41,6 +41,7 @@ namespace octet::harness {
 inline Json to_json(const StepOptions& options) {
   const bool decomposed = options.threshold > 0;
   return {{"bias", options.bias},
+          {"overlap", name(options.overlap)},
           {"threshold", decomposed ? Json(options.threshold) : Json(nullptr)},
           {"outlier_mode", decomposed ? Json(name(options.outlier_mode)) : Json(nullptr)},
           {"outliers", Json::array()},
@@ -535,6 +536,7 @@ class StepCase {
     poison_steps(0x5a, WeightMode::every_step);
     time_stages(*native_, "native", how, record);
     time_stages(*int8_, "int8", how, record);
+    record_overlap(record);
     (*transposed_)->run(WeightMode::every_step);
     synchronize(backend_);
     check = merge({check, same_results("after the timed stages")});
@@ -565,6 +567,21 @@ class StepCase {
     for (std::size_t i = 0; i < calls.size(); ++i) {
       record["stages"].push_back(
           stage_record(step->stages()[i], variant, timings[i].summary().median));
+    }
+  }
+
+  /// By how much the stages of each variant, one by one, take longer than the variant as a whole.
+  static void record_overlap(Json& record) {
+    for (Json& variant : record["variants"]) {
+      const std::string name = variant["name"];
+      if (name == "native_transposed") continue;  // its stages are not timed
+      double sum = 0;
+      for (const Json& stage : record["stages"]) {
+        const bool is_part = stage["variant"] == (name == "native" ? "native" : "int8") &&
+                             !(name == "int8_kept" && stage["weights"].template get<bool>());
+        if (is_part) sum += stage["median_us"].template get<double>();
+      }
+      variant["overlap_us"] = sum - variant["time"]["median_us"].template get<double>();
     }
   }
 
