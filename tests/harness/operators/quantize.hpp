@@ -186,7 +186,8 @@ inline std::vector<Problem> stochastic_problems(bool with_models) {
   for (Problem& p : hostile_matrices()) {
     const bool is_kept = p.special_values || p.m * p.n < 64 || p.ld_padding > 0 ||
                          (p.m >= 63 && p.m <= 65) || std::min(p.m, p.n) == 2;
-    if (is_kept && p.m != 17 && p.n != 17 && p.m != 61 && p.m * p.n < 1000000) problems.push_back(std::move(p));
+    if (is_kept && p.m != 17 && p.n != 17 && p.m != 61 && p.m * p.n < 1000000)
+      problems.push_back(std::move(p));
   }
   return problems;
 }
