@@ -138,6 +138,9 @@ class Programs(unittest.TestCase):
         self.assertEqual(len({r["run"] for r in lines}), 3)
         self.assertEqual(len(lines) % 3, 0)
 
+    def test_floors_lie_beside_the_programs(self):
+        self.assertEqual((BUILD / "tests/thresholds").resolve(), ROOT / "tests/thresholds")
+
     def test_floors_name_cases_that_exist(self):
         listed, suite = set(), ""
         for program in sorted((BUILD / "tests").glob("*_test")):
