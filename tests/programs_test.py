@@ -282,6 +282,9 @@ class Programs(unittest.TestCase):
         result = run("training_step_test", case, OCTET_TENSORS=str(path))
         self.expect_refusal(result, "the file's name makes the size '4k', which exists already")
 
+    def test_floors_lie_beside_the_programs(self):
+        self.assertEqual((BUILD / "tests/thresholds").resolve(), ROOT / "tests/thresholds")
+
     def test_floors_name_cases_that_exist(self):
         listed, suite = set(), ""
         for program in sorted((BUILD / "tests").glob("*_test")):
