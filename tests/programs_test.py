@@ -108,6 +108,21 @@ class Programs(unittest.TestCase):
                 self.expect_refusal(run("quantize_test", case, **{name: value}), sentence)
         self.expect_refusal(run("quantize_test", "--unknown"), "unknown argument --unknown")
 
+    def test_the_ends_of_ranges_belong_to_them(self):
+        case = "--gtest_filter=Cpu/QuantizeRowwise_f16.MatchesReference/64x64"
+        for name, value in (
+            ("OCTET_ITERATIONS", "1"), ("OCTET_WARMUP", "0"), ("OCTET_OUTLIER_SHARE", "1"),
+            ("OCTET_OUTLIER_THRESHOLD", "0"), ("OCTET_SEED", "0"), ("OCTET_BIAS", "0"),
+        ):  # fmt: skip
+            with self.subTest(name):
+                result = run("quantize_test", case, **{name: value})
+                self.assertEqual(result.returncode, 0, result)
+
+    def test_backends_that_answer_are_listed(self):
+        result = run("quantize_test", "--available")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn(result.stdout.split(), (["cpu"], ["cpu", "cuda"]))
+
     def test_records_on_a_full_disk_are_reported(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full here")
