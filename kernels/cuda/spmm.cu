@@ -487,7 +487,7 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
         while (true) {
           const unsigned within = __ballot_sync(kAllLanes, place[u] < slab_end);
           const int entries = __popc(within >> group_shift & 0xffu);
-#pragma unroll
+#pragma unroll 4
           for (int e = 0; e < kTileCols; ++e) {
             if ((within & 0x01010101u << e) == 0) break;  // for all four groups
             const int k = __shfl_sync(kAllLanes, place[u], group_shift + e);
