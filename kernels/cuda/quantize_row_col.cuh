@@ -24,10 +24,10 @@
 // (NVIDIA H200):
 //                                                              1024x4096 1024x12288 12288x4096
 //   memset, memset, statistic of long blocks, convert, scales       0.51       0.67       0.80
-//   this one: predicted                                             0.87       1.05       0.95
-//             measured                                              0.69       0.81       0.88
-//   one launch that keeps x on chip between two grid barriers, predicted: as much as this one at
-//   1024x4096, more at 1024x12288, nothing beyond 30 MB; needs every block resident, not built
+//   dependent launches: predicted                                   0.87       1.05       0.95
+//                       measured                                    0.69       0.81       0.88
+//   x kept on chip between two meetings of all blocks, predicted    0.88       1.10          -
+//   (quantize_row_col_resident.cuh)
 #pragma once
 
 #include <cuda_runtime.h>

@@ -436,8 +436,10 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
   const int group_shift = lane / kTileCols * kTileCols;
   const int64_t col = tile_col + member;
   const bool is_inside = col < p.out.cols;
-  const s32* const places = p.list.other + first;
-  const auto* const values = reinterpret_cast<const Bits<T>*>(p.list.value) + first;
+  const auto place_of = [&](unsigned entry) { return __ldg(p.list.other + first + entry); };
+  const auto value_at = [&](unsigned entry) {
+    return value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + first + entry));
+  };
   Bits<T>* const out = reinterpret_cast<Bits<T>*>(p.out.data) + tile_row * p.out.ld + col;
   float scale = 1.0f;
   if constexpr (sizeof(W) == 1) {
@@ -456,24 +458,25 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
     const unsigned* const begins = slab == 0 ? starts : nexts;
 
     for (int step = 0; step < rows; step += kRowsAhead * kGroups) {
-      unsigned old[kRowsAhead];
+      unsigned old[kRowsAhead / 2] = {};  // two in a word
       int place[kRowsAhead];
       float value[kRowsAhead];
       unsigned busy = 0;  // rows that have entries
 #pragma unroll
       for (int u = 0; u < kRowsAhead; ++u) {
         const int row = step + u * kGroups + group;
-        old[u] = 0;
         place[u] = kEndOfRow;
         value[u] = 0.0f;
         if (row >= rows || starts[row] == starts[row + 1]) continue;
         busy |= 1u << u;
         const unsigned entry = begins[row] + member;
         if (entry < starts[row + 1]) {
-          place[u] = __ldg(places + entry);
-          value[u] = value_of<T>(__ldg(values + entry));
+          place[u] = place_of(entry);
+          value[u] = value_at(entry);
         }
-        if (is_last && is_inside) old[u] = out[row * p.out.ld];
+        if (is_last && is_inside) {
+          old[u / 2] |= static_cast<unsigned>(out[row * p.out.ld]) << (u % 2 * 16);
+        }
       }
 #pragma unroll
       for (int u = 0; u < kRowsAhead; ++u) {
@@ -484,7 +487,7 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
         while (true) {
           const unsigned within = __ballot_sync(kAllLanes, place[u] < slab_end);
           const int entries = __popc(within >> group_shift & 0xffu);
-#pragma unroll
+#pragma unroll 4
           for (int e = 0; e < kTileCols; ++e) {
             if ((within & 0x01010101u << e) == 0) break;  // for all four groups
             const int k = __shfl_sync(kAllLanes, place[u], group_shift + e);
@@ -495,19 +498,20 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
           const bool goes_on = entries == kTileCols;
           if (!__any_sync(kAllLanes, goes_on)) break;
           const bool inside = goes_on && at + member < starts[row + 1];
-          place[u] = inside ? __ldg(places + at + member) : kEndOfRow;
-          value[u] = inside ? value_of<T>(__ldg(values + at + member)) : 0.0f;
+          place[u] = inside ? place_of(at + member) : kEndOfRow;
+          value[u] = inside ? value_at(at + member) : 0.0f;
         }
         if (!is_busy) continue;
         if (!is_last) {
           sums[row * kTileCols + member] = sum;
           if (member == 0) nexts[row] = at;
         } else if (is_inside) {
+          const unsigned old_bits = old[u / 2] >> (u % 2 * 16) & 0xffffu;
           unsigned bits;
           if constexpr (sizeof(W) == 1) {
-            bits = bits_of<T>(__fmaf_rn(sum, scale, value_of<T>(old[u])));
+            bits = bits_of<T>(__fmaf_rn(sum, scale, value_of<T>(old_bits)));
           } else {
-            bits = rounded_sum<T>(old[u], sum);
+            bits = rounded_sum<T>(old_bits, sum);
           }
           out[row * p.out.ld] = static_cast<Bits<T>>(bits);
         }
