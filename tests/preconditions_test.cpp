@@ -691,6 +691,15 @@ TEST(Preconditions, OneLineTakesAnyLeadingDimension) {
             "transform: x has leading dimension 0, but a column of it takes 1");
 }
 
+/// Results without rows cannot overlap, whatever their strides say.
+TEST(Preconditions, BatchesOfNothingAreTaken) {
+  const std::array<s8, 6> b{};
+  const Batch<const s8> a({nullptr, 0, 3, RowMajor{0}}, 2, 0), of_b({b.data(), 2, 3}, 2, 0);
+  const Batch<s32> d({nullptr, 0, 2, RowMajor{0}}, 2, 0);
+  GemmWorkspace<Cpu> workspace = make_gemm_workspace(Cpu{});
+  EXPECT_NO_THROW(gemm_s8(Cpu{}, plan_gemm_s8(workspace, a, of_b, d), a, of_b, d));
+}
+
 TEST(Preconditions, EveryBackendRefusesWrongProducts) {
   for_each_backend([](auto backend) { expect_product_refusals(backend); });
 }
