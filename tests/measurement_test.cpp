@@ -147,6 +147,67 @@ TEST(SteadyState, IsNothingThatOtherTimesSpeakOf) {
   EXPECT_EQ(json["stationary"], nullptr);
 }
 
+// ---- when sampling ends ----
+
+/// Two contenders: one that is always the same, one that settles after `settled` samples.
+std::vector<Timing> sample_two(const TimingOptions& options, std::size_t settled,
+                               std::vector<std::size_t>* order = nullptr) {
+  std::vector<Timing> timings(2);
+  sample_in_rounds(timings, options, [&](std::size_t c) {
+    std::vector<double>& samples = timings[c].samples_us;
+    const bool is_settled = c == 0 || samples.size() >= settled;
+    samples.push_back(is_settled ? 10 : samples.size() % 2 == 0 ? 8 : 12);
+    if (order != nullptr) order->push_back(c);
+  });
+  return timings;
+}
+
+TEST(Sampling, GoesOnUntilEveryMedianIsPrecise) {
+  TimingOptions options;
+  options.time_cap_s = 60;
+  for (const Timing& t : sample_two(options, 24)) {
+    EXPECT_EQ(t.stop, Stop::precision);
+    EXPECT_GT(t.samples_us.size(), 24u);  // not at 20, where one contender alone is precise
+    EXPECT_LT(t.samples_us.size(), 200u);
+  }
+  for (const Timing& t : sample_two(options, 0)) {
+    EXPECT_EQ(t.stop, Stop::precision);
+    EXPECT_EQ(t.samples_us.size(), 20u);
+  }
+}
+
+TEST(Sampling, TakesExactlyWhatIsAskedFor) {
+  TimingOptions options;
+  options.samples = 7;
+  options.exact = true;
+  for (const Timing& t : sample_two(options, 1000)) {
+    EXPECT_EQ(t.stop, Stop::iterations);
+    EXPECT_EQ(t.samples_us.size(), 7u);
+  }
+}
+
+TEST(Sampling, GivesUpWhenTimeIsOver) {
+  TimingOptions options;
+  options.time_cap_s = 0;
+  for (const Timing& t : sample_two(options, 1000)) {
+    EXPECT_EQ(t.stop, Stop::time_cap);
+    EXPECT_EQ(t.samples_us.size(), 20u);
+  }
+}
+
+TEST(Sampling, TakesRoundsInRandomOrder) {
+  std::vector<std::size_t> order;
+  sample_two({.samples = 40, .exact = true}, 0, &order);
+  ASSERT_EQ(order.size(), 80u);
+  int first = 0;
+  for (std::size_t i = 0; i < order.size(); i += 2) {
+    EXPECT_NE(order[i], order[i + 1]);
+    first += order[i] == 0;
+  }
+  EXPECT_GT(first, 5);
+  EXPECT_LT(first, 35);
+}
+
 // ---- small problems ----
 
 TEST(TimingOptions, ProblemsThatAreNoModelsAreBrief) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "harness/test_run.hpp"
 #include "octet/buffer.hpp"
@@ -702,6 +703,134 @@ TEST(Preconditions, TextsOfDifferentProblemsDiffer) {
   differs([](GemmProblem& p) { p.bias = true; });
 }
 
+/// Whether each of the first `outputs` operands must have memory of its own: it is laid over every
+/// other operand in turn. call(pointers) makes the call, of operands of up to 512 bytes.
+template <class Call>
+void expect_outputs_apart(const std::string& op, const std::vector<std::string>& names,
+                          std::size_t outputs, const Call& call) {
+  constexpr std::size_t kSlot = 512;
+  const Buffer<Cpu, std::byte> memory(Cpu{}, static_cast<std::int64_t>(kSlot * names.size()));
+  for (std::size_t i = 0; i < outputs; ++i) {
+    for (std::size_t j = 0; j < names.size(); ++j) {
+      if (i == j) continue;
+      std::vector<void*> at;
+      for (std::size_t n = 0; n < names.size(); ++n) {
+        at.push_back(memory.data() + kSlot * (n == j ? i : n));
+      }
+      const std::string said = refusal([&] { call(at); });
+      const std::string end = ", but an output needs memory of its own";
+      const std::string one = op + ": " + names[i] + " overlaps " + names[j] + end,
+                        other = op + ": " + names[j] + " overlaps " + names[i] + end;
+      EXPECT_TRUE(said == one || said == other) << said << "\nexpected " << one;
+    }
+  }
+}
+
+template <class T>
+Vector<T> vector_at(void* at, std::int64_t length) {
+  return {static_cast<T*>(at), length};
+}
+template <class T>
+Matrix<T> matrix_at(void* at, std::int64_t rows, std::int64_t cols) {
+  return {static_cast<T*>(at), rows, cols};
+}
+
+template <class B>
+void expect_disjoint_outputs(B backend) {
+  using At = const std::vector<void*>&;
+  expect_outputs_apart("quantize_rowwise", {"q", "row_scale", "x"}, 2, [&](At at) {
+    quantize_rowwise<f16>(backend, matrix_at<const f16>(at[2], 4, 8), matrix_at<s8>(at[0], 4, 8),
+                          vector_at<float>(at[1], 4));
+  });
+  expect_outputs_apart("quantize_colwise", {"q_col", "col_scale", "x"}, 2, [&](At at) {
+    quantize_colwise<f16>(backend, matrix_at<const f16>(at[2], 4, 8), matrix_at<s8>(at[0], 8, 4),
+                          vector_at<float>(at[1], 8));
+  });
+  expect_outputs_apart(
+      "quantize_row_col", {"q_row", "row_scale", "q_col", "col_scale", "x"}, 4, [&](At at) {
+        quantize_row_col<f16>(backend, matrix_at<const f16>(at[4], 4, 8),
+                              matrix_at<s8>(at[0], 4, 8), vector_at<float>(at[1], 4),
+                              matrix_at<s8>(at[2], 8, 4), vector_at<float>(at[3], 8));
+      });
+  expect_outputs_apart(
+      "dequantize", {"out", "acc", "row_scale", "col_scale", "bias"}, 1, [&](At at) {
+        dequantize<f16>(backend, matrix_at<const s32>(at[1], 4, 8),
+                        vector_at<const float>(at[2], 4), vector_at<const float>(at[3], 8),
+                        vector_at<const f16>(at[4], 8), matrix_at<f16>(at[0], 4, 8));
+      });
+  expect_outputs_apart("dequantize_rowwise", {"out", "q", "row_scale"}, 1, [&](At at) {
+    dequantize_rowwise<f16>(backend, matrix_at<const s8>(at[1], 4, 8),
+                            vector_at<const float>(at[2], 4), matrix_at<f16>(at[0], 4, 8));
+  });
+  expect_outputs_apart("column_sum", {"sum", "x"}, 1, [&](At at) {
+    column_sum<f16>(backend, matrix_at<const f16>(at[1], 4, 8), vector_at<f16>(at[0], 8));
+  });
+  const auto list_at = [](At at, std::size_t first) {
+    return CooList<f16>{static_cast<s32*>(at[first]),
+                        static_cast<s32*>(at[first + 1]),
+                        static_cast<f16*>(at[first + 2]),
+                        8,
+                        static_cast<std::int64_t*>(at[first + 3]),
+                        4,
+                        8};
+  };
+  expect_outputs_apart(
+      "spmm_coo", {"out", "coo.row", "coo.col", "coo.value", "coo.count", "w", "w_scale"}, 1,
+      [&](At at) {
+        spmm_coo<f16>(backend, list_at(at, 1), matrix_at<const s8>(at[5], 6, 8),
+                      vector_at<const float>(at[6], 6), matrix_at<f16>(at[0], 4, 6));
+      });
+  expect_outputs_apart(
+      "spmm_coo", {"out", "coo.row", "coo.col", "coo.value", "coo.count", "w"}, 1, [&](At at) {
+        spmm_coo<f16>(backend, list_at(at, 1), Operand<f16>(matrix_at<const f16>(at[5], 6, 8)),
+                      matrix_at<f16>(at[0], 4, 6));
+      });
+  expect_outputs_apart(
+      "spmm_coo_transposed",
+      {"out", "by_column.row", "by_column.col", "by_column.value", "by_column.count", "x"}, 1,
+      [&](At at) {
+        spmm_coo_transposed<f16>(backend, matrix_at<const f16>(at[5], 4, 6), list_at(at, 1),
+                                 matrix_at<f16>(at[0], 6, 8));
+      });
+  expect_outputs_apart("coo_to_csr", {"row_offsets", "coo.row", "coo.count"}, 1, [&](At at) {
+    std::array<s32, 8> col{};
+    std::array<f16, 8> value{};
+    const CooList<f16> coo{static_cast<s32*>(at[1]),
+                           col.data(),
+                           value.data(),
+                           8,
+                           static_cast<std::int64_t*>(at[2]),
+                           4,
+                           8};
+    coo_to_csr<f16>(backend, coo, vector_at<std::int64_t>(at[0], 5));
+  });
+  expect_outputs_apart("extract_outliers", {"out", "w", "columns"}, 1, [&](At at) {
+    extract_outliers<f16, RowMajor>(backend, matrix_at<const f16>(at[1], 4, 8),
+                                    vector_at<const s32>(at[2], 3), matrix_at<f16>(at[0], 4, 3));
+  });
+}
+
+TEST(Preconditions, EveryOutputNeedsMemoryOfItsOwn) {
+  for_each_backend([](auto backend) { expect_disjoint_outputs(backend); });
+  using At = const std::vector<void*>&;
+  GemmWorkspace<Cpu> workspace = make_gemm_workspace(Cpu{});
+  expect_outputs_apart("gemm_s8", {"d", "a", "b", "alpha"}, 1, [&](At at) {
+    plan_gemm_s8(workspace, matrix_at<const s8>(at[1], 4, 8), matrix_at<const s8>(at[2], 6, 8),
+                 vector_at<const float>(at[3], 4), matrix_at<s8>(at[0], 4, 6));
+  });
+  expect_outputs_apart("gemm_f16", {"d", "a", "b", "bias"}, 1, [&](At at) {
+    plan_gemm<f16>(workspace, matrix_at<const f16>(at[1], 4, 8), matrix_at<const f16>(at[2], 6, 8),
+                   Batch<f16>(matrix_at<f16>(at[0], 4, 6), 1, 0), vector_at<const f16>(at[3], 6));
+  });
+  expect_outputs_apart(
+      "scaled_gemm", {"out", "a", "b", "row_scale", "col_scale", "bias"}, 1, [&](At at) {
+        plan_scaled_gemm<f16>(workspace, matrix_at<const s8>(at[1], 4, 8),
+                              matrix_at<const s8>(at[2], 6, 8), vector_at<const float>(at[3], 4),
+                              vector_at<const float>(at[4], 6), vector_at<const f16>(at[5], 6),
+                              matrix_at<f16>(at[0], 4, 6));
+      });
+}
+
 /// The next line is never reached: where there is one alone, its leading dimension may be anything.
 TEST(Preconditions, OneLineTakesAnyLeadingDimension) {
   const std::array<s8, 8> x = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -718,6 +847,15 @@ TEST(Preconditions, OneLineTakesAnyLeadingDimension) {
                         Matrix<s8>(y.data(), 1, 8));
             }),
             "transform: x has leading dimension 0, but a column of it takes 1");
+}
+
+/// Results without rows cannot overlap, whatever their strides say.
+TEST(Preconditions, BatchesOfNothingAreTaken) {
+  const std::array<s8, 6> b{};
+  const Batch<const s8> a({nullptr, 0, 3, RowMajor{0}}, 2, 0), of_b({b.data(), 2, 3}, 2, 0);
+  const Batch<s32> d({nullptr, 0, 2, RowMajor{0}}, 2, 0);
+  GemmWorkspace<Cpu> workspace = make_gemm_workspace(Cpu{});
+  EXPECT_NO_THROW(gemm_s8(Cpu{}, plan_gemm_s8(workspace, a, of_b, d), a, of_b, d));
 }
 
 TEST(Preconditions, EveryBackendRefusesWrongProducts) {

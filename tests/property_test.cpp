@@ -73,6 +73,12 @@ Placed<T> output_vector(Draw& draw, Arena& arena, std::int64_t length) {
   arena.allow(placed);
   return placed;
 }
+/// Of a rows x cols matrix: where it has no elements nothing is done, and they stay as they are.
+Placed<float> output_scales(Draw& draw, Arena& arena, std::int64_t length, std::int64_t rows,
+                            std::int64_t cols) {
+  if (rows == 0 || cols == 0) return vector<float>(draw, arena, length);
+  return output_vector<float>(draw, arena, length);
+}
 
 template <class T>
 Placed<T> values(Draw& draw, Arena& arena, std::int64_t rows, std::int64_t cols) {
@@ -137,7 +143,7 @@ Trial<B> quantize_rowwise_trial(Draw& draw, Arena& arena) {
     const auto [rows, cols] = draw.extents();
     const auto x = values<T>(draw, arena, rows, cols);
     const auto q = output<s8>(draw, arena, rows, cols);
-    const auto scale = output_vector<float>(draw, arena, rows);
+    const auto scale = output_scales(draw, arena, rows, rows, cols);
     return Trial<B>{fmt::format("{} of {}", shape(rows, cols, x.layout.ld), name(kDType<T>)),
                     [=](B backend, unsigned char* m) {
                       quantize_rowwise<T>(backend, x.in(m), q.in(m), scale.vector(m));
@@ -155,7 +161,7 @@ Trial<B> quantize_colwise_trial(Draw& draw, Arena& arena) {
     const auto [rows, cols] = draw.extents();
     const auto x = values<T>(draw, arena, rows, cols);
     const auto q = output<s8>(draw, arena, cols, rows);
-    const auto scale = output_vector<float>(draw, arena, cols);
+    const auto scale = output_scales(draw, arena, cols, rows, cols);
     return Trial<B>{fmt::format("{} of {}", shape(rows, cols, x.layout.ld), name(kDType<T>)),
                     [=](B backend, unsigned char* m) {
                       quantize_colwise<T>(backend, x.in(m), q.in(m), scale.vector(m));
@@ -174,8 +180,8 @@ Trial<B> quantize_row_col_trial(Draw& draw, Arena& arena) {
     const auto x = values<T>(draw, arena, rows, cols);
     const auto q_row = output<s8>(draw, arena, rows, cols),
                q_col = output<s8>(draw, arena, cols, rows);
-    const auto row_scale = output_vector<float>(draw, arena, rows),
-               col_scale = output_vector<float>(draw, arena, cols);
+    const auto row_scale = output_scales(draw, arena, rows, rows, cols),
+               col_scale = output_scales(draw, arena, cols, rows, cols);
     return Trial<B>{fmt::format("{} of {}", shape(rows, cols, x.layout.ld), name(kDType<T>)),
                     [=](B backend, unsigned char* m) {
                       quantize_row_col<T>(backend, x.in(m), q_row.in(m), row_scale.vector(m),
@@ -291,8 +297,8 @@ Trial<B> quantize_outliers_trial(Draw& draw, Arena& arena) {
         true_outliers<T>(x.in(static_cast<const unsigned char*>(arena.data())), threshold, mode);
     const auto q_row = output<s8>(draw, arena, rows, cols),
                q_col = output<s8>(draw, arena, cols, rows);
-    const auto row_scale = output_vector<float>(draw, arena, rows),
-               col_scale = output_vector<float>(draw, arena, cols);
+    const auto row_scale = output_scales(draw, arena, rows, rows, cols),
+               col_scale = output_scales(draw, arena, cols, rows, cols);
     const PlacedList<T> list(draw, arena, rows, cols, draw_capacity(draw, std::ssize(truth)));
     list.allow(arena);
     const auto scratch = workspace(arena, quantize_row_col_workspace_bytes(rows, cols));

@@ -21,7 +21,7 @@ EQUIVALENT = "tests/equivalent_mutants.json"
 PASSED, SURVIVORS, USAGE = 0, 1, 2
 JUDGED = (NOTICED, TIMED_OUT, SURVIVED)
 BUILT = "built"
-SLOWER = 8.0  # than without a fault: a suite hangs
+SLOWER = 4.0  # than without a fault: a suite hangs
 HUGE = 5.0  # times the limit, for suites of tens of GiB
 HOPELESS_S = 1800.0  # of one suite without a fault
 
