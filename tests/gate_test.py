@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from octet_scripts import gate_report  # noqa: E402
+from octet_scripts import gate_floors, gate_report  # noqa: E402
 from octet_scripts import gate_simulation as simulation  # noqa: E402
 from octet_scripts import gate_statistics as statistics  # noqa: E402
 from octet_scripts import gate_thresholds as thresholds  # noqa: E402
@@ -414,6 +414,14 @@ class FloorsTest(Folder):
                 content = json.loads(path.read_text(encoding="utf-8"))
                 self.assertEqual(list(validator.iter_errors(content)), [])
                 self.assertTrue(thresholds.read(folder, content["device"]))
+
+
+class FigureTest(unittest.TestCase):
+    def test_half_an_interval_is_none(self):
+        for low, high, cell in ((0.9, 1.1, "0.900 .. 1.100"), (None, 1.1, "-"), (0.9, None, "-")):
+            figure = thresholds.Figure(1.0, low, high)
+            self.assertEqual(gate_floors.figure_cells(figure), ["1.000", cell])
+        self.assertEqual(gate_floors.figure_cells(None), ["-", "-"])
 
 
 class ReportTest(unittest.TestCase):

@@ -21,6 +21,7 @@
 #include "harness/freivalds.hpp"
 #include "harness/hash.hpp"
 #include "harness/parallel.hpp"
+#include "harness/problem.hpp"
 #include "harness/random.hpp"
 #include "harness/statistics.hpp"
 #include "harness/verify.hpp"
@@ -1321,6 +1322,41 @@ TYPED_TEST(VerifyGemm, MistrustsZeros) {
   std::fill(p.a.data.begin(), p.a.data.end(), TypeParam(0.0f));
   p.multiply(0, 0);
   EXPECT_TRUE(says(p.verify(), "MISTRUSTED"));
+}
+
+// A list of problems that lost some would pass with what is left.
+TEST(Problems, AreAllThere) {
+  std::vector<std::string> products;
+  for (const Problem& p : model_products(/*distinct_shapes=*/false)) products.push_back(p.name);
+  EXPECT_EQ(products.size(), 18u);
+  EXPECT_EQ(products.front(), "4k_fc1_fprop");
+  EXPECT_EQ(products.back(), "12k_fc1_wgrad");
+  products.clear();
+  for (const Problem& p : model_products(/*distinct_shapes=*/true)) products.push_back(p.name);
+  EXPECT_EQ(products.size(), 12u);  // dgrads have the shapes of fprops
+  EXPECT_EQ(std::count_if(products.begin(), products.end(),
+                          [](const std::string& n) { return n.ends_with("dgrad"); }),
+            0);
+
+  const auto count = [](const std::vector<Problem>& all, auto is) {
+    return std::count_if(all.begin(), all.end(), is);
+  };
+  for (const auto& all :
+       {model_matrices(), hostile_matrices(), model_products(false), hostile_products(),
+        attention_products(), hostile_batches(), list_products(), transposed_list_products()}) {
+    std::set<std::string> names;
+    for (const Problem& p : all) names.insert(p.name);
+    EXPECT_EQ(names.size(), all.size())
+        << "two problems are called the same, among them " << all.front().name;
+    EXPECT_GT(all.size(), 5u);
+  }
+  EXPECT_EQ(attention_products().size(), 6u);
+  for (const auto& hostile : {hostile_matrices(), hostile_products(), hostile_batches()}) {
+    EXPECT_GT(count(hostile, [](const Problem& p) { return p.m == 0 || p.n == 0; }), 0);
+    EXPECT_GT(count(hostile, [](const Problem& p) { return p.m == 1 || p.n == 1; }), 0);
+    EXPECT_GT(count(hostile, [](const Problem& p) { return p.ld_padding != 0; }), 2);
+  }
+  EXPECT_GT(count(hostile_matrices(), [](const Problem& p) { return p.special_values; }), 2);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ class Suite:
 # Of gate_test.py, for a file of the gate: what asks it most.
 GATE_CLASSES = (
     (r"gate_(statistics|simulation)", "SignTest SimulationTest"),
-    (r"gate_(thresholds|floors)", "FloorsTest"),
+    (r"gate_(thresholds|floors)", "FloorsTest FigureTest"),
     (r"gate_report", "ReportTest"),
     (r"gate_", "MergeTest RevisionsTest"),
 )
