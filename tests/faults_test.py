@@ -54,19 +54,19 @@ class Faults(unittest.TestCase):
 
     def plant(self, fault, backend="Cpu", **more):
         """A sound case, the fault, and a sound case again, in one process."""
-        suites = ("Faults1Sound_f16", f"Faults2{fault}_f16", "Faults3Sound_f16")
-        return self.run_program(
-            "planted_faults", [f"{backend}/{s}.MatchesReference/64x64" for s in suites], **more
-        )
+        return self.run_program("planted_faults", self.cases(backend), PLANTED_FAULT=fault, **more)
+
+    @staticmethod
+    def cases(backend, problems=("1x7", "64x64", "65x63")):
+        return [f"{backend}/Planted_f16.MatchesReference/{p}" for p in problems]
 
     def recorded(self):
-        """[(suite, status, reason)] of the records, all whole and of their schema."""
+        """[(problem, status, reason)] of the records, all whole and of their schema."""
         found, problems = records.read(self.records, strict=True)
         self.assertEqual(problems, [])
         for record in found:
             self.assertEqual(schema.problems(record), [])
-        suites = [r["test"].partition("/")[2].partition(".")[0].partition("_")[0] for r in found]
-        return [(s, r["status"], r["reason"]) for s, r in zip(suites, found)]
+        return [(r["test"].rpartition("/")[2], r["status"], r["reason"]) for r in found]
 
     def backends(self):
         listed = subprocess.run([BUILD / "tests/planted_faults", "--available"], check=True,
@@ -78,34 +78,33 @@ class Faults(unittest.TestCase):
     def test_a_lost_device_ends_the_process_and_is_blamed_on_its_case(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
-            result = self.plant("LosesTheDevice", backend)
+            result = self.plant("loses_device", backend)
             self.assertEqual(result.returncode, DEVICE_LOST, result)
-            case = f"{backend}/Faults2LosesTheDevice_f16.MatchesReference/64x64"
+            case = self.cases(backend)[1]
             self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
             self.assertTrue(result.stderr.startswith(f"{case}: "), result.stderr)
             self.assertIn("illegal address" if backend == "Cpu" else "cudaError", result.stderr)
             first, second = self.recorded()  # and no third
-            self.assertEqual(first[:2], ("Faults1Sound", "PASSED"))
-            self.assertEqual(second[:2], ("Faults2LosesTheDevice", "FAILED"))
+            self.assertEqual(first[:2], ("1x7", "PASSED"))
+            self.assertEqual(second[:2], ("64x64", "FAILED"))
             self.assertIn(f"the {backend.lower()} device is lost to this process", second[2])
             # The next process works.
-            again = self.run_program("planted_faults",
-                                     [f"{backend}/Faults3Sound_f16.MatchesReference/64x64"])  # fmt: skip
+            again = self.run_program("planted_faults", self.cases(backend)[2:])
             self.assertEqual(again.returncode, 0, again)
 
     def test_a_case_that_never_ends(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
             started = time.monotonic()
-            result = self.plant("NeverEnds", backend, OCTET_WATCHDOG="2")
+            result = self.plant("never_ends", backend, OCTET_WATCHDOG="2")
             self.assertEqual(result.returncode, WATCHDOG, result)
             self.assertLess(time.monotonic() - started, 60)
-            case = f"{backend}/Faults2NeverEnds_f16.MatchesReference/64x64"
+            case = self.cases(backend)[1]
             self.assertEqual(result.stderr.strip(), f"{case}: still running after 2 s "
                              f"(OCTET_WATCHDOG); this process ends (exit status {WATCHDOG})")  # fmt: skip
             first, second = self.recorded()
-            self.assertEqual(first[:2], ("Faults1Sound", "PASSED"))
-            self.assertEqual(second, ("Faults2NeverEnds", "FAILED",
+            self.assertEqual(first[:2], ("1x7", "PASSED"))
+            self.assertEqual(second, ("64x64", "FAILED",
                                       "still running after 2 s (OCTET_WATCHDOG)"))  # fmt: skip
 
     def test_the_ends_have_names_in_scripts(self):
@@ -117,32 +116,32 @@ class Faults(unittest.TestCase):
 
     # ------------------------------------------------------------------------------- memory
 
-    def expect_one_failure(self, result, fault, mention):
+    def expect_one_failure(self, result, mention):
         self.assertEqual(result.returncode, 1, result)
         self.assertIn(mention, result.stdout)
         first, second, third = self.recorded()
-        self.assertEqual(first[:2], ("Faults1Sound", "PASSED"))
-        self.assertEqual(second[:2], (f"Faults2{fault}", "FAILED"))
+        self.assertEqual(first[:2], ("1x7", "PASSED"))
+        self.assertEqual(second[:2], ("64x64", "FAILED"))
         self.assertIn(mention, second[2])
-        self.assertEqual(third[:2], ("Faults3Sound", "PASSED"))
+        self.assertEqual(third[:2], ("65x63", "PASSED"))
 
     def test_a_budget_that_a_case_exceeds(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
-            result = self.plant("TakesAllMemory", backend, OCTET_MEMORY_LIMIT=str(3 << 30))
+            result = self.plant("takes_memory", backend, OCTET_MEMORY_LIMIT=str(3 << 30))
             mention = f"out of {backend.lower()} memory: 1073741824 bytes were asked for while"
-            self.expect_one_failure(result, "TakesAllMemory", mention)
+            self.expect_one_failure(result, mention)
 
     def test_the_nth_request_is_refused_once(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
-            sound = [f"{backend}/Faults{i}Sound_f16.MatchesReference/64x64" for i in (1, 3)]
-            result = self.run_program("planted_faults", sound, OCTET_FAIL_ALLOCATION="2")
+            result = self.run_program("planted_faults", self.cases(backend, ("1x7", "65x63")),
+                                      OCTET_FAIL_ALLOCATION="2")  # fmt: skip
             self.assertEqual(result.returncode, 1, result)
             first, second = self.recorded()
-            self.assertEqual(first[:2], ("Faults1Sound", "FAILED"))
+            self.assertEqual(first[:2], ("1x7", "FAILED"))
             self.assertIn(f"out of {backend.lower()} memory", first[2])
-            self.assertEqual(second, ("Faults3Sound", "PASSED", None))
+            self.assertEqual(second, ("65x63", "PASSED", None))
 
     def test_a_step_over_its_budget_is_refused_and_the_next_runs(self):
         for backend in self.backends():
@@ -165,34 +164,34 @@ class Faults(unittest.TestCase):
     def test_out_of_host_memory(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
-            result = self.plant("TakesAllHostMemory", backend)
-            self.expect_one_failure(result, "TakesAllHostMemory", "out of host memory")
+            result = self.plant("takes_host_memory", backend)
+            self.expect_one_failure(result, "out of host memory")
 
     @unittest.skipIf(SANITIZER, "a sanitizer's shadow takes all addresses")
     def test_a_process_with_few_addresses(self):
         limits = {resource.RLIMIT_AS: 400 << 20}
-        cases = [f"Cpu/{GOOD}/{p}" for p in ("5k_15360x5120", "64x64")]
+        cases = [f"Cpu/{GOOD}/{p}" for p in ("12k_49152x12288", "64x64")]
         result = self.run_program("quantize_test", cases, limits)
         self.assertEqual(result.returncode, 1, result)
         by_case = {r["test"].rpartition("/")[2]: r for r in records.read(self.records)[0]}
         self.assertEqual(by_case["64x64"]["status"], "PASSED")
-        self.assertEqual(by_case["5k_15360x5120"]["status"], "FAILED")
-        self.assertRegex(by_case["5k_15360x5120"]["reason"], "^out of (cpu|host) memory")
+        self.assertEqual(by_case["12k_49152x12288"]["status"], "FAILED")
+        self.assertRegex(by_case["12k_49152x12288"]["reason"], "^out of (cpu|host) memory")
 
     def test_a_leak_fails_its_case(self):
         for backend in self.backends():
             self.records.unlink(missing_ok=True)
             if SANITIZER == "address" and backend == "Cpu":
                 continue  # which reports the planted leak, too
-            self.expect_one_failure(self.plant("Leaks", backend), "Leaks",
+            self.expect_one_failure(self.plant("leaks", backend),
                                     "memory: 1000 bytes that the case allocated were not freed")  # fmt: skip
 
     # ------------------------------------------------------------------------------- records
 
     def test_a_killed_process_keeps_the_records_before(self):
-        result = self.plant("IsKilled")
+        result = self.plant("is_killed")
         self.assertEqual(result.returncode, -signal.SIGKILL)
-        self.assertEqual([r[:2] for r in self.recorded()], [("Faults1Sound", "PASSED")])
+        self.assertEqual([r[:2] for r in self.recorded()], [("1x7", "PASSED")])
 
     def test_interrupted_and_killed_at_any_time_records_are_whole(self):
         for number in range(8):
