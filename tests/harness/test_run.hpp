@@ -88,6 +88,9 @@ void run_recorded(B, Json record,
     finish(check.status, check.message);
     EXPECT_EQ(check.status, "PASSED")
         << check.message << "\nrun it again: " << record["rerun"].get<std::string>();
+  } catch (const Unsupported& reason) {
+    finish("SKIPPED", reason.what());
+    GTEST_SKIP() << reason.what();
   } catch (const std::bad_alloc&) {
     finish("FAILED", "out of memory");
     FAIL() << "out of " << B::kName << " memory";
