@@ -22,15 +22,21 @@ struct LayerShape {
 };
 
 enum class Pass : std::uint8_t { fprop, dgrad, wgrad };
-enum class Precision : std::uint8_t { s8, native };  // native: the tensors' own 16-bit type
+enum class Precision : std::uint8_t { s8, native, e4m3 };  // native: the tensors' own 16-bit type
 
-/// Which passes run in int8.
+constexpr std::string_view name(Precision precision) {
+  constexpr std::array<std::string_view, 3> kNames = {"s8", "native", "e4m3"};
+  return kNames[static_cast<std::size_t>(precision)];
+}
+
+/// Which passes run in eight bits; all that do in the same.
 struct Policy {
   Precision fprop = Precision::s8, dgrad = Precision::s8, wgrad = Precision::s8;
 
   static constexpr Policy native() {
     return {Precision::native, Precision::native, Precision::native};
   }
+  static constexpr Policy e4m3() { return {Precision::e4m3, Precision::e4m3, Precision::e4m3}; }
   constexpr Precision of(Pass pass) const {
     return pass == Pass::fprop ? fprop : pass == Pass::dgrad ? dgrad : wgrad;
   }

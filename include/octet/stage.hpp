@@ -19,17 +19,20 @@
 #include "octet/numeric.hpp"
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/quantize_e4m3.hpp"
 #include "octet/scaled_gemm.hpp"
+#include "octet/scaled_gemm_e4m3.hpp"
 #include "octet/transform.hpp"
 
 namespace octet {
 
-template <class T>
+/// Q is s8 or e4m3.
+template <class T, class Q = s8>
 struct QuantizeStage {
   Matrix<const T> x;
-  Matrix<s8> q_row;
+  Matrix<Q> q_row;
   Vector<float> row_scale;
-  Matrix<s8> q_col;  // no data: the row copy alone is wanted
+  Matrix<Q> q_col;  // no data: the row copy alone is wanted
   Vector<float> col_scale;
 };
 
@@ -70,6 +73,16 @@ struct ScaledGemmStage {
   Vector<const T> bias;
   Matrix<T> out;
   std::optional<ScaledGemmPlan<B>> plan;
+};
+
+template <class B, class T>
+struct ScaledGemmE4m3Stage {
+  Matrix<const e4m3> a, b;
+  Vector<const float> row_scale, col_scale;
+  Vector<const T> bias;
+  Matrix<T> out;
+  Accumulation accumulation;
+  std::optional<GemmPlan<B>> plan;
 };
 
 /// A product's int8 part, and with a bias that too.
@@ -123,11 +136,12 @@ struct Stage {
   std::string_view tensor;  // what is quantized ("a", "w1", ...); empty for the other operators
   Product product;          // the product that it belongs to, the first one that needs it
   bool weights = false;     // left out when quantized weights are kept
-  std::variant<QuantizeStage<T>, DecomposeStage<T>, TransformStage<Col32>,
-               TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>,
-               GemmS8Stage<B, Col4_4R2_8C>, GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>,
-               DequantizeStage<T, Col32>, GemmStage<B, T>, SpmmStage<T>, SortStage<T>,
-               SpmmTransposedStage<T>, ColumnSumStage<T>>
+  std::variant<QuantizeStage<T>, QuantizeStage<T, e4m3>, ScaledGemmE4m3Stage<B, T>,
+               DecomposeStage<T>, TransformStage<Col32>, TransformStage<Col4_4R2_8C>,
+               TransformStage<Col32_2R_4R4>, GemmS8Stage<B, Col4_4R2_8C>,
+               GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>, DequantizeStage<T, Col32>,
+               GemmStage<B, T>, SpmmStage<T>, SortStage<T>, SpmmTransposedStage<T>,
+               ColumnSumStage<T>>
       work;
 };
 
@@ -149,14 +163,22 @@ void plan_stage(GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
 }
 
 template <class B, class T>
+void plan_stage(GemmWorkspace<B>& workspace, ScaledGemmE4m3Stage<B, T>& s) {
+  if (!s.plan) {
+    s.plan = plan_scaled_gemm<T>(workspace, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out,
+                                 s.accumulation);
+  }
+}
+
+template <class B, class T>
 void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
   if (!s.plan) s.plan = plan_gemm<T>(workspace, s.a, s.b, s.out, s.bias);
 }
 
 // ---- calls ----
 
-template <class B, class T>
-void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
+template <class B, class T, class Q>
+void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T, Q>& s) {
   if (s.q_col.data == nullptr) {
     quantize_rowwise<T>(backend, s.x, s.q_row, s.row_scale);
   } else {
@@ -183,6 +205,12 @@ void run_stage(B backend, GemmWorkspace<B>& workspace, GemmS8Stage<B, L>& s) {
 
 template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
+  plan_stage(workspace, s);
+  scaled_gemm<T>(backend, *s.plan, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
+}
+
+template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>& workspace, ScaledGemmE4m3Stage<B, T>& s) {
   plan_stage(workspace, s);
   scaled_gemm<T>(backend, *s.plan, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
 }

@@ -16,6 +16,11 @@
 // outliers of A and out1, in the operators of outliers.hpp, are added in 16 bits to the four
 // products that read these tensors.
 //
+// In e4m3 it is the same with the operators of quantize_e4m3.hpp and scaled_gemm_e4m3.hpp,
+// row-major and without a threshold. The forward pass is summed in tensor cores, gradients are in
+// f32 along K, as users of this type have it by default (Transformer Engine: use_split_accumulator
+// for dgrad and wgrad; torchao: use_fast_accum for outputs).
+//
 // A step is a list of stages (stage.hpp). It knows no backend and owns no memory but its plans.
 #pragma once
 
@@ -105,7 +110,7 @@ class TrainingStep {
   static constexpr std::int64_t kGap = 256;
 
  private:
-  /// One int8 copy of a tensor.
+  /// One copy of a tensor in eight bits: int8, or e4m3 where the policy has that.
   struct Copy {
     Matrix<s8> q;
     Vector<float> scale;
@@ -119,6 +124,18 @@ class TrainingStep {
 
   TrainingStep(const LayerShape& shape, Policy policy, const StepOptions& options)
       : shape_(shape), policy_(policy), options_(options) {
+    if (policy.uses(Precision::e4m3)) {
+      if (policy.uses(Precision::s8)) {
+        throw std::invalid_argument(
+            "training_step: the policy has passes in s8 and in e4m3, but a tensor is quantized to "
+            "one of them: choose one beside native");
+      }
+      if (options.layout != StepLayout::row || options.threshold != 0) {
+        throw std::invalid_argument(
+            "training_step: the policy has passes in e4m3, which need the layout row and the "
+            "threshold 0: tiled orders and outliers are of int8");
+      }
+    }
     if (!(options.threshold >= 0)) {
       throw std::invalid_argument("training_step: the threshold must be 0 (none) or positive");
     }
@@ -160,8 +177,9 @@ class TrainingStep {
     base_ = workspace;
     used_ = kGap;
     const std::int64_t t = shape_.tokens(), d = shape_.model, h = shape_.hidden;
-    const bool fprop = policy_.fprop == Precision::s8, dgrad = policy_.dgrad == Precision::s8,
-               wgrad = policy_.wgrad == Precision::s8;
+    const bool fprop = policy_.fprop != Precision::native,
+               dgrad = policy_.dgrad != Precision::native,
+               wgrad = policy_.wgrad != Precision::native;
     take_results();
     if (options_.threshold > 0 && (fprop || wgrad)) take_scratch();
     const Matrix<T> out1 = result(Product::fc1_fprop), d1 = result(Product::fc2_dgrad);
@@ -225,7 +243,8 @@ class TrainingStep {
 
   /// a or out1, which both the forward pass and the weights' gradients read.
   Quantized quantize_activations(std::string_view tensor, Product product, Matrix<const T> x) {
-    const bool fprop = policy_.fprop == Precision::s8, wgrad = policy_.wgrad == Precision::s8;
+    const bool fprop = policy_.fprop != Precision::native,
+               wgrad = policy_.wgrad != Precision::native;
     const ProductShape s = shape_of(product, shape_);
     if (options_.threshold == 0 || (!fprop && !wgrad)) {
       return quantize(tensor, product, false, x, s.m, s.k, fprop, wgrad);
@@ -242,6 +261,12 @@ class TrainingStep {
                      std::int64_t rows, std::int64_t cols, bool row, bool col) {
     if (!row && !col) return {};
     const Quantized q = take_quantized(rows, cols, col, weights);
+    if (policy_.uses(Precision::e4m3)) {
+      stages_.push_back({tensor, product, weights,
+                         QuantizeStage<T, e4m3>{x, as_e4m3(q.row.q), q.row.scale, as_e4m3(q.col.q),
+                                                q.col.scale}});
+      return q;
+    }
     stages_.push_back({tensor, product, weights,
                        QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale}});
     return q;
@@ -261,6 +286,15 @@ class TrainingStep {
     if (policy_.of(pass_of(product)) == Precision::native) {
       stages_.push_back(
           {"", product, false, GemmStage<B, T>{a, b, bias, result(product), std::nullopt}});
+      return;
+    }
+    if (policy_.of(pass_of(product)) == Precision::e4m3) {
+      const Accumulation accumulation =
+          pass_of(product) == Pass::fprop ? Accumulation::tensor_core : Accumulation::promoted;
+      stages_.push_back(
+          {"", product, false,
+           ScaledGemmE4m3Stage<B, T>{as_e4m3(qa.q), as_e4m3(qb.q), qa.scale, qb.scale, bias,
+                                     result(product), accumulation, std::nullopt}});
       return;
     }
     switch (options_.layout) {
@@ -292,6 +326,10 @@ class TrainingStep {
     const Matrix<s8, L> y = take_matrix<s8, L>(copy.q.rows, copy.q.cols);
     stages_.push_back({"", product, copy.weights, TransformStage<L>{copy.q, y}});
     return y;
+  }
+
+  static Matrix<e4m3> as_e4m3(Matrix<s8> q) {
+    return {reinterpret_cast<e4m3*>(q.data), q.rows, q.cols, q.layout};
   }
 
   void add_outliers(Product product, const CooList<T>& outliers, Matrix<const T> w) {
