@@ -12,6 +12,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -449,6 +450,10 @@ else:
     for name, case in spec["cases"].items():
         if name not in names or case.get("missing"):
             continue
+        if case.get("ends") == "hangs":
+            time.sleep(60)
+        if case.get("ends") == "killed":
+            os.kill(os.getpid(), 9)
         noise = random.Random(os.path.basename(path) + name).gauss(0, spec["noise"])
         plan = case.get("plan")
         if plan and spec.get("pins"):
@@ -466,6 +471,9 @@ else:
             record["ratio"] = dict(record["ratio"], estimate=case["ratio"] * (1 - noise))
         with open(path, "a") as file:
             file.write(json.dumps(record) + "\\n")
+        if isinstance(case.get("ends"), int):
+            print("Cuda/A: an illegal address", flush=True)
+            sys.exit(case["ends"])
     sys.exit(spec.get("exit", 0))
 """
 LOOKS = ("--looks", "12")  # enough for 6 series: 2^-12 < 0.01 / 6
@@ -560,6 +568,23 @@ class MergeTest(Folder):
         shutil.rmtree(self.folder / "state")
         self.assert_ends(self.merge(make_spec(exit=7)), FAIL_1, "stub_test: exit status 7 on head")
 
+    def test_a_case_that_ends_its_process_does_not_take_others_with_it(self):
+        for ends, mention in (
+            (70, f"FAIL: {CASES[1]}: FAILED on head: an illegal address"),
+            (71, f"FAIL: {CASES[1]}: FAILED on head: an illegal address"),
+            ("killed", f"{CASES[1]}: left no record on head, killed by SIGKILL"),
+            ("hangs", f"{CASES[1]}: left no record on head, ended by the gate after 1 s"),
+        ):
+            shutil.rmtree(self.folder / "state", ignore_errors=True)
+            spec = make_spec()
+            spec["cases"][CASES[1]].update(ends=ends)
+            if isinstance(ends, int):
+                spec["cases"][CASES[1]].update(status="FAILED", reason="an illegal address")
+            result = self.merge(spec, "--timeout", "1")
+            self.assert_ends(result, FAIL_1, mention, "1 problems of")
+            (pair,) = map(json.loads, self.pairs())
+            self.assertEqual(set(pair["head"]) | {CASES[1]}, set(CASES), ends)
+
     def test_vanished_and_new_cases(self):
         spec = make_spec()
         del spec["cases"][CASES[3]]
@@ -628,6 +653,52 @@ class MergeTest(Folder):
         self.assertNotIn("pair 4 of 12", result.stderr)
         self.assertEqual(len(self.pairs()), 13)  # the killed write's, too
 
+    def test_killed_then_resumed(self):
+        base, head = self.build("base", make_spec(sleep=1)), self.build("head", make_spec(sleep=1))
+        command = ["merge", "--base-build", base, "--head-build", head, "--state",
+                   self.folder / "state", *LOOKS]  # fmt: skip
+        with subprocess.Popen(
+            ["bash", str(ROOT / "scripts" / "gate"), *map(str, command)], cwd=self.folder,
+            env=self.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            started = self.folder / "state" / "records" / "0004-base.jsonl.started"
+            end = time.monotonic() + 20
+            while not started.exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=20)  # its program holds stderr no longer: it ended, too
+        before = self.pairs()
+        self.assertEqual(len(before), 4)
+        for build in (base, head):
+            spec = json.loads((build / "tests" / "spec.json").read_text(encoding="utf-8"))
+            (build / "tests" / "spec.json").write_text(json.dumps({**spec, "sleep": 0}))
+        found = subprocess.run(["pgrep", "-f", str(base)], capture_output=True, check=False)
+        self.assertEqual(found.stdout, b"", "the killed gate's program still runs")
+        result = self.gate(*command)
+        self.assert_ends(result, PASS_1, "12 pairs", "pair 5 of 12")
+        self.assertEqual(self.pairs()[:4], before)
+
+    def test_a_full_disk_is_said_and_leaves_whole_pairs(self):
+        base, head = self.build("base"), self.build("head")
+        command = ["gate", "merge", "--base-build", base, "--head-build", head, "--state",
+                   self.folder / "state", *LOOKS]  # fmt: skip
+        # Files of 20 KiB at most: records have room, all pairs have not.
+        result = subprocess.run(
+            ["bash", "-c", 'ulimit -f 20; exec bash "$@"', "-", str(ROOT / "scripts" / command[0]),
+             *map(str, command[1:])], capture_output=True, text=True, check=False,
+            cwd=self.folder, env=self.environment,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, USAGE, result.stdout + result.stderr)
+        self.assertIn("no room for a pair", result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        kept = self.pairs()
+        self.assertGreater(len(kept), 0)
+        for text in kept:
+            json.loads(text)
+        result = self.gate(*command[1:])
+        self.assert_ends(result, PASS_1, "12 pairs")
+        self.assertEqual(self.pairs()[: len(kept)], kept)
+
     def test_a_foreign_state_is_refused_and_kept(self):
         self.merge()
         kept = self.pairs()
@@ -695,6 +766,22 @@ class MergeTest(Folder):
         with open(self.folder / "octet-gate.lock", "w", encoding="utf-8") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             self.assert_usage_error(self.merge(None, "--no-wait"), "another gate measures")
+
+    def test_a_second_gate_waits_for_the_first(self):
+        base, head = self.build("base"), self.build("head")
+        with open(self.folder / "octet-gate.lock", "w", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with subprocess.Popen(
+                ["bash", str(ROOT / "scripts" / "gate"), "merge", "--base-build", str(base),
+                 "--head-build", str(head), "--state", str(self.folder / "state"), *LOOKS],
+                cwd=self.folder, env=self.environment, stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True,
+            ) as process:  # fmt: skip
+                self.assertIn("waiting for it to end", process.stderr.readline())
+                self.assertFalse((self.folder / "state").exists())
+                fcntl.flock(held, fcntl.LOCK_UN)
+                process.communicate(timeout=60)
+        self.assertEqual(process.returncode, PASS_1)
 
     def test_a_busy_gpu(self):
         smi = self.folder / "bin" / "nvidia-smi"
@@ -791,6 +878,42 @@ class RevisionsTest(Folder):
         self.assert_ends(result, PASS_1, "a build for each")
         result = self.gate("aa", "--base", "HEAD~1", *LOOKS, root=self.root)
         self.assert_ends(result, PASS_1, "one build folder runs as both")
+
+    def test_hostile_revisions_and_names_are_texts(self):
+        self.commit()
+        hostile = ("$(touch planted)", "`touch planted`", "'; touch planted;'", "a\nb", "--help-me",
+                   "HEAD; touch planted", "<b>|**x**")  # fmt: skip
+        for text in hostile:
+            self.assert_ends(self.merge(f"--base={text}"), USAGE, "--base")
+            self.assert_ends(self.merge("--base", "HEAD", f"--cases={text}"), USAGE)
+        path = self.folder / "summary.md"
+        self.gate("merge", "--base=<img src=x>`id`", "--markdown", path, root=self.root)
+        bare = re.sub(r"\\.", "", path.read_text(encoding="utf-8"))
+        self.assertNotRegex(bare, "<|`")
+        # A branch may have such a name; what runs is a worktree of its own.
+        self.git("branch", "x;touch${IFS}planted")
+        base = self.commit()
+        result = self.merge("--base", "x;touch${IFS}planted", "--state",
+                            self.folder / "$(touch planted) 'it'")  # fmt: skip
+        self.assert_ends(result, PASS_1)
+        self.assertEqual([p.name for p in self.folder.rglob("planted")], [])
+        worktree = self.folder / "$(touch planted) 'it'" / "base"
+        self.assertTrue((worktree / ".git").is_file())
+        self.assertEqual(self.git("rev-parse", "HEAD").stdout.strip(), base)
+
+    def test_a_reason_stays_a_text_in_markdown(self):
+        base = self.commit()
+        broken = make_spec()
+        broken["cases"][CASES[1]].update(
+            status="FAILED", reason="<script>x</script> [a](http://b) `c` | \x1b[31m"
+        )
+        self.commit(broken)
+        path = self.folder / "summary.md"
+        result = self.merge("--base", base, "--markdown", path)
+        self.assert_ends(result, FAIL_1)
+        self.assertNotIn("\x1b", result.stdout)
+        bare = re.sub(r"\\.", "", path.read_text(encoding="utf-8"))
+        self.assertNotRegex(bare, r"<(?!/?(details|summary)>)|`|\]\(|\x1b")
 
     def test_revisions_that_are_none(self):
         self.commit()

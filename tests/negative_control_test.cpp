@@ -83,6 +83,38 @@ struct OneWrongRow {
   }
 };
 
+/// To nearest, whatever was asked for.
+struct RoundsToNearest {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, StochasticRounding, Matrix<s8> q,
+                  Vector<float> row_scale) {
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+  }
+};
+
+/// Every row draws the words of the first one.
+struct SameWordsInEveryRow {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, StochasticRounding rounding, Matrix<s8> q,
+                  Vector<float> row_scale) {
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      quantize_rowwise<f16>(backend, {&x(i, 0), 1, x.cols}, rounding, {&q(i, 0), 1, x.cols},
+                            {&row_scale(i), 1});
+    }
+  }
+};
+
+/// The words of another offset, or of an offset that lost its upper half.
+template <std::uint64_t kKept, std::uint64_t kAdded>
+struct OtherOffset {
+  template <class B>
+  void operator()(B backend, Matrix<const f16> x, StochasticRounding rounding, Matrix<s8> q_row,
+                  Vector<float> row_scale, Matrix<s8> q_col, Vector<float> col_scale) {
+    rounding.offset = (rounding.offset & kKept) + kAdded;
+    quantize_row_col<f16>(backend, x, rounding, q_row, row_scale, q_col, col_scale);
+  }
+};
+
 struct WritesBeforeItsOutput {
   template <class B>
   void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
@@ -494,6 +526,22 @@ TEST(NegativeControl, FaultAfterTheFirstCallIsReported) {
   expect_verdict<QuantizeRowwise, f16, WritesOnlyOnce>(small_matrix(), Depth::check_and_time,
                                                        "FAILED", "elements differ");
 }
+TEST(NegativeControl, RoundingToNearestIsReported) {
+  expect_verdict<QuantizeRowwiseStochastic, f16, RoundsToNearest>(small_matrix(), Depth::check,
+                                                                  "FAILED", "q: ");
+}
+TEST(NegativeControl, SameRandomWordsInEveryRowAreReported) {
+  expect_verdict<QuantizeRowwiseStochastic, f16, SameWordsInEveryRow>(small_matrix(), Depth::check,
+                                                                      "FAILED", "in rows 1 to 128");
+}
+TEST(NegativeControl, WrongOffsetIsReported) {
+  expect_verdict<QuantizeRowColStochastic, f16, OtherOffset<~0ull, 0>>(
+      small_matrix(), Depth::check_and_time, "PASSED", "");
+  expect_verdict<QuantizeRowColStochastic, f16, OtherOffset<~0ull, 1>>(small_matrix(), Depth::check,
+                                                                       "FAILED", "q_row: ");
+  expect_verdict<QuantizeRowColStochastic, f16, OtherOffset<0xffffffffull, 0>>(
+      small_matrix(), Depth::check, "FAILED", "q_col: ");
+}
 TEST(NegativeControl, DroppedSliceOfKIsReported) {
   expect_verdict<GemmS8, s8, DroppedSlice>(small_product(), Depth::check, "FAILED",
                                            "elements differ");
@@ -720,6 +768,19 @@ TEST(NegativeControl, RightStepPasses) {
     expect_step_verdict(
         options, [](auto&) {}, "PASSED", "");
   }
+}
+TEST(NegativeControl, StepThatRoundsAGradientToNearestIsReported) {
+  constexpr StepOptions kStochastic{.gradient_rounding = Rounding::stochastic, .rounding_seed = 5};
+  expect_step_verdict(
+      kStochastic, [](auto& step) { step.set_rounding_offset(std::uint64_t{1} << 40); }, "PASSED",
+      "");
+  // Each stage is right by what it was asked for, but nobody asked: the step's options do not show.
+  expect_step_verdict(
+      kStochastic,
+      []<class B>(TrainingStep<B, f16>& step) {
+        for_each_stage<QuantizeStage<f16>>(step, [](QuantizeStage<f16>& s) { s.rounding.reset(); });
+      },
+      "FAILED", "was not rounded stochastically");
 }
 TEST(NegativeControl, StepThatDropsItsOutliersIsReported) {
   expect_step_verdict(

@@ -1,10 +1,11 @@
-// f16 and bf16: every bit pattern, and rounding against a definition that shares nothing with the
-// conversions: the nearest of all representable values, searched in double; of two equally near
-// ones, the one whose last bit is 0.
+// Storage types and random words. f16 and bf16: every bit pattern, and rounding against a
+// definition that shares nothing with the conversions: the nearest of all representable values,
+// searched in double; of two equally near ones, the one whose last bit is 0.
 #include "octet/numeric.hpp"
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "harness/random.hpp"
+#include "octet/rounding.hpp"
+#include "reference/rounding.hpp"
 
 namespace octet {
 namespace {
@@ -251,6 +254,82 @@ TEST(NumericDType, NamesAndSizes) {
   EXPECT_EQ(size_of(kDType<f16>), 2);
   EXPECT_EQ(size_of(kDType<bf16>), 2);
   EXPECT_EQ(size_of(kDType<f32>), 4);
+}
+
+/// The known answers that Philox's authors publish (Random123, kat_vectors): counter, key, words.
+struct KnownAnswer {
+  PhiloxWords counter;
+  std::array<std::uint32_t, 2> key;
+  PhiloxWords words;
+};
+constexpr std::array kKnownAnswers = {
+    KnownAnswer{{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+    KnownAnswer{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+                {0xffffffff, 0xffffffff},
+                {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+    KnownAnswer{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                {0xa4093822, 0x299f31d0},
+                {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+
+TEST(Philox, GivesThePublishedAnswers) {
+  static_assert(philox4x32_10(kKnownAnswers[0].counter, kKnownAnswers[0].key) ==
+                kKnownAnswers[0].words);
+  for (const KnownAnswer& k : kKnownAnswers) {
+    EXPECT_EQ(philox4x32_10(k.counter, k.key), k.words);
+    EXPECT_EQ(reference::philox4x32_10(k.counter, k.key), k.words);
+  }
+}
+
+TEST(Philox, CounterAndKeyAreMadeOfEveryBit) {
+  constexpr std::uint64_t kSeed = 0x299f31d0a4093822, kOffset = 0x0370734413198a2e;
+  // The third known answer's counter, as the group of an element: 0x85a308d3243f6a88 is negative.
+  constexpr std::int64_t kGroup = 0x05a308d3243f6a88;
+  EXPECT_EQ(
+      rounding_words({kSeed, kOffset}, kGroup, 0, 1),
+      philox4x32_10({0x243f6a88, 0x05a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}));
+  // A group does not reach over the end of a row, and rows that differ by 2^32 groups differ.
+  for (const std::int64_t cols : {1, 3, 4, 5, 8}) {
+    EXPECT_NE(rounding_words({1, 2}, 0, cols - 1, cols), rounding_words({1, 2}, 1, 0, cols));
+    EXPECT_NE(rounding_words({1, 2}, std::int64_t{1} << 32, 0, cols),
+              rounding_words({1, 2}, 0, 0, cols));
+    for (const std::int64_t row : {std::int64_t{0}, std::int64_t{5}, std::int64_t{1} << 33}) {
+      for (std::int64_t j = 0; j < cols; ++j) {
+        EXPECT_EQ(rounding_words({kSeed, kOffset}, row, j, cols)[static_cast<std::size_t>(j % 4)],
+                  reference::rounding_word(kSeed, kOffset, row, j, cols));
+      }
+    }
+  }
+}
+
+/// Against the reference at every fraction that matters: whole numbers, just beside them, halves,
+/// just under and over 127, and the words around each fraction.
+TEST(RoundStochastically, IsWhatTheReferenceSays) {
+  std::vector<float> magnitudes = {0.0f, 0x1p-149f, 0x1p-24f, 0x1p-23f, 0.3f, 0.5f, 0x1.fffffep-1f};
+  for (const float whole : {1.0f, 2.0f, 63.0f, 126.0f, 127.0f}) {
+    for (const float toward : {0.0f, 1000.0f}) {
+      magnitudes.push_back(std::nextafter(whole, toward));
+    }
+    magnitudes.push_back(whole);
+    magnitudes.push_back(whole - 0.5f);
+  }
+  magnitudes.push_back(127.00002f);
+  std::vector<std::uint32_t> words = {0, 255, 256, 0x7fffffff, 0x80000000, 0xfffffeff, 0xffffffff};
+  for (std::uint64_t n = 0; n < 1000; ++n) {
+    words.push_back(static_cast<std::uint32_t>(harness::word(1, n)));
+  }
+  for (const float magnitude : magnitudes) {
+    for (const float t : {magnitude, -magnitude}) {
+      for (const std::uint32_t word : words) {
+        ASSERT_EQ(round_stochastically(t, word),
+                  reference::quantize_stochastically_by(t, 1.0f, word))
+            << t << ' ' << word;
+      }
+    }
+  }
+  EXPECT_EQ(round_stochastically(127.00002f, 0), 127);
+  EXPECT_EQ(round_stochastically(-0.5f, 0), -1);
+  EXPECT_EQ(round_stochastically(-0.5f, 0x80000000), 0);
+  EXPECT_EQ(round_stochastically(0x1p-149f, 0), 1);  // u is 0: one word in 2^24
 }
 
 }  // namespace

@@ -45,6 +45,27 @@ TEST_F(FakeNvml, StateIsRead) {
   EXPECT_EQ(state.temperature_c, std::nullopt);
 }
 
+TEST_F(FakeNvml, WhatHoldsTheClockDownIsNamed) {
+  const Nvml nvml(OCTET_FAKE_NVML);
+  setenv("FAKE_NVML_REASONS", "0x69", 1);  // idle, which holds nothing down, and three that do
+  EXPECT_EQ(nvml.state(kDevice).throttle,
+            (std::vector<std::string>{"hw_slowdown", "sw_thermal", "hw_thermal"}));
+  setenv("FAKE_NVML_REASONS", "0x1", 1);
+  EXPECT_EQ(nvml.state(kDevice).throttle, std::vector<std::string>{});
+  unsetenv("FAKE_NVML_REASONS");
+}
+
+TEST_F(FakeNvml, ADeviceThatDisappearsIsLost) {
+  const Nvml nvml(OCTET_FAKE_NVML);
+  EXPECT_FALSE(nvml.state(kDevice).is_lost);
+  for (const char* call : {"handle", "clock"}) {
+    setenv("FAKE_NVML_LOST", call, 1);
+    EXPECT_TRUE(nvml.state(kDevice).is_lost) << call;
+  }
+  unsetenv("FAKE_NVML_LOST");
+  EXPECT_FALSE(nvml.state("GPU-2").is_lost);
+}
+
 TEST_F(FakeNvml, WhatItDoesNotSayStaysEmpty) {
   const Nvml nvml(OCTET_FAKE_NVML), missing("libno-such-library.so.1");
   list("4711");

@@ -167,6 +167,35 @@ void expect_transform_refusals(B backend) {
                           Matrix<f16>(nullptr, 6, 0)));
 }
 
+template <class B>
+void expect_stochastic_refusals(B backend) {
+  Memory m;
+  constexpr StochasticRounding kRounding{1, 2};
+  const Matrix<const f16> x(m.x.data(), 4, 8);
+  const Matrix<s8> q(m.q.data(), 4, 8), q_col(m.q_col.data(), 8, 4);
+  const Vector<float> rows(m.row_scale.data(), 4), cols(m.col_scale.data(), 8);
+  EXPECT_EQ(refusal([&] {
+              quantize_rowwise<f16>(backend, x, kRounding, {m.q.data(), 5, 8}, rows);
+            }),
+            "quantize_rowwise: q.rows is 5 but must equal x.rows, 4");
+  EXPECT_EQ(refusal([&] { quantize_colwise<f16>(backend, x, kRounding, q_col, rows); }),
+            "quantize_colwise: col_scale.length is 4 but must equal x.cols, 8");
+  EXPECT_EQ(refusal([&] {
+              quantize_row_col<f16>(backend, x, kRounding, q, rows, {m.q.data(), 8, 4}, cols);
+            }),
+            "quantize_row_col: q_col overlaps q_row, but an output needs memory of its own");
+  EXPECT_NO_THROW(
+      quantize_rowwise<f16>(backend, {nullptr, 0, 8}, kRounding, {nullptr, 0, 8}, {nullptr, 0}));
+  EXPECT_NO_THROW(
+      quantize_colwise<f16>(backend, {nullptr, 0, 8}, kRounding, {nullptr, 8, 0}, cols));
+  EXPECT_NO_THROW(quantize_row_col<f16>(backend, {nullptr, 0, 8}, kRounding, {nullptr, 0, 8},
+                                        {nullptr, 0}, {nullptr, 8, 0}, cols));
+}
+
+TEST(Preconditions, EveryBackendRefusesWrongStochasticRounding) {
+  for_each_backend([](auto backend) { expect_stochastic_refusals(backend); });
+}
+
 TEST(Preconditions, EveryBackendRefusesWrongTransforms) {
   for_each_backend([](auto backend) { expect_transform_refusals(backend); });
 }
@@ -671,6 +700,24 @@ TEST(Preconditions, TextsOfDifferentProblemsDiffer) {
   differs([](GemmProblem& p) { p.operand = DType::f16; });
   differs([](GemmProblem& p) { p.result = DType::s8; });
   differs([](GemmProblem& p) { p.bias = true; });
+}
+
+/// The next line is never reached: where there is one alone, its leading dimension may be anything.
+TEST(Preconditions, OneLineTakesAnyLeadingDimension) {
+  const std::array<s8, 8> x = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::array<s8, 8> y{}, z{};
+  transform(Cpu{}, Matrix<const s8>(x.data(), 1, 8, RowMajor{3}),
+            Matrix<s8>(y.data(), 1, 8, RowMajor{0}));
+  EXPECT_EQ(y, x);
+  transform(Cpu{}, Matrix<const s8, ColMajor>(x.data(), 8, 1, ColMajor{3}),
+            Matrix<s8, ColMajor>(z.data(), 8, 1, ColMajor{0}));
+  EXPECT_EQ(z, x);
+  // A row of a column-major matrix is eight lines.
+  EXPECT_EQ(refusal([&] {
+              transform(Cpu{}, Matrix<const s8, ColMajor>(x.data(), 1, 8, ColMajor{0}),
+                        Matrix<s8>(y.data(), 1, 8));
+            }),
+            "transform: x has leading dimension 0, but a column of it takes 1");
 }
 
 TEST(Preconditions, EveryBackendRefusesWrongProducts) {

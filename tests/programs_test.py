@@ -4,13 +4,20 @@ ctest in its build folder, or as tests/programs_test.py BUILD_FOLDER."""
 
 import json
 import os
+import shlex
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from octet_scripts import sizes  # noqa: E402
 
 BUILD = Path(sys.argv.pop() if len(sys.argv) > 1 and os.path.isdir(sys.argv[-1]) else os.getcwd())
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +97,8 @@ class Programs(unittest.TestCase):
             ("OCTET_OUTLIER_MODE", "row", "OCTET_OUTLIER_MODE is 'row' but must be one of element"),
             ("OCTET_OUTLIER_SHARE", "2", "but must be a number above 0 and up to 1"),
             ("OCTET_BIAS", "yes", "OCTET_BIAS is 'yes' but must be 0 or 1"),
+            ("OCTET_GRADIENT_ROUNDING", "up",
+             "OCTET_GRADIENT_ROUNDING is 'up' but must be one of nearest, stochastic"),
             ("OCTET_POLICY", "s8,s8", "OCTET_POLICY is 's8,s8' but must be"),
             ("OCTET_RECORDS", "/dev/null/r.jsonl", "/dev/null/r.jsonl cannot be written"),
             ("CTEST_RESOURCE_GROUP_0_GPUS", "gpu1", "must begin with id:"),
@@ -137,6 +146,140 @@ class Programs(unittest.TestCase):
         lines = [json.loads(line) for line in self.records.read_text().splitlines()]
         self.assertEqual(len({r["run"] for r in lines}), 3)
         self.assertEqual(len(lines) % 3, 0)
+
+    def test_sizes_of_ones_own_are_cases_of_every_suite(self):
+        own = {"OCTET_SIZES": "name=my-own.1,batch=1,seq=3,model=128,hidden=7;name=b,batch=2,seq=2,"
+                              "model=2,hidden=2"}  # fmt: skip
+        listed = run("training_step_test", "--sizes", **own).stdout.splitlines()
+        self.assertEqual([row.partition(" ")[0] for row in listed[:3]], ["benchmark"] * 3)
+        self.assertEqual(listed[3:], ["own my_own_1 my-own.1 1 3 128 7", "own b b 2 2 2 2"])
+        for program in sorted((BUILD / "tests").glob("*_test")):
+            names = run(program.name, "--gtest_list_tests", **own).stdout
+            if "/4k" in names and program.name != "huge_test":
+                self.assertIn("/my_own_1", names, program)
+        for program in ("training_step_test", "quantize_test", "gemm_test"):
+            result = run(program, "--gtest_filter=Cpu/*/my_own_1*:Cpu/*/b:Cpu/*/b_*",
+                         OCTET_RECORDS=str(self.records), **own)  # fmt: skip
+            self.assertEqual(result.returncode, 0, result.stdout[-3000:])
+        recorded = [json.loads(text) for text in self.records.read_text().splitlines()]
+        self.assertEqual({r["problem"]["size"] for r in recorded}, {"my-own.1", "b"})
+        checked = subprocess.run([ROOT / "scripts/check_records", self.records],
+                                 capture_output=True, text=True, check=False)  # fmt: skip
+        self.assertEqual(checked.returncode, 0, checked.stdout)
+        again = subprocess.run(recorded[0]["rerun"], shell=True, capture_output=True, text=True,
+                               check=False)  # fmt: skip
+        self.assertIn("[  PASSED  ] 1 test.", again.stdout)
+
+    def test_programs_and_scripts_refuse_the_same_sizes_in_the_same_words(self):
+        rest = ",batch=2,seq=3,model=4,hidden=5"
+        for text in (
+            "name=a,batch=0,seq=3,model=4,hidden=5", "name=a,batch=2,seq=3,model=4,hidden=1000000000",
+            "name=a,batch=2,seq=3,model=4,hidden=5x", "name=a,batch=2,seq=3,model=4,hidden=",
+            "name=a,batch=2,seq=3,model=4,hidden=99999999999999999999999", "name=a,batch=+2,seq=3",
+            "name=a,batch=2,seq=3,model=4", "batch=2,seq=3,model=4,hidden=5", "name=a", "=", "x=", ",",
+            "name=a,width=3" + rest, "name=a,name=b" + rest, "name=a,batch=1" + rest, "name=" + rest,
+            "name=a b" + rest, "name=\u00e9" + rest, "name=$(reboot)" + rest, "name=a'b" + rest,
+            "name=" + "a" * 25 + rest, "name=2x3" + rest, "name=DISABLED_a" + rest, "name=4k" + rest,
+            "name=a-b" + rest + ";name=a.b" + rest, "name=a" + rest + ";name=a" + rest, ";",
+            "llama-9", "batch=2,llama-2-7b", "llama-2-7b;llama-2-7b", "llama-2-7b,batch=256",
+            "name=a" + rest + ";", "name=a\n" + rest, "name=" + "a" * 200, "name=a,batch=400,seq=1000,"
+            "model=1,hidden=1",
+        ):  # fmt: skip
+            with self.subTest(text):
+                with self.assertRaises(sizes.SizeError) as refused:
+                    sizes.check("OCTET_SIZES", text.split(";"))
+                result = run("training_step_test", "--sizes", OCTET_SIZES=text)
+                self.expect_refusal(result, str(refused.exception))
+                self.assertEqual(result.stderr.strip(), str(refused.exception))
+        for text in ("llama-2-7b,batch=255", "name=a_b.c-D" + rest, "name=xyx" + rest,
+                     "name=a,batch=1,seq=131071,model=1,hidden=131071"):  # fmt: skip
+            sizes.check("OCTET_SIZES", text.split(";"))
+            self.assertEqual(run("training_step_test", "--sizes", OCTET_SIZES=text).returncode, 0)
+
+    def test_a_size_beyond_memory_is_refused_before_anything_is_allocated(self):
+        largest = "name=big,batch=1,seq=131071,model=131071,hidden=131071"
+        result = run("training_step_test", "--sizes=cpu", OCTET_SIZES=largest)
+        self.expect_refusal(result, "OCTET_SIZES: the step of size 'big' needs ")
+        self.assertIn("GB of cpu memory, but", result.stderr)
+        case = run("training_step_test", "--gtest_filter=Cpu/TrainingStep_f16.Timing/big",
+                   OCTET_SIZES=largest)  # fmt: skip
+        self.assertEqual(case.returncode, 1)
+        self.assertIn("training_step: size big needs", case.stdout)
+
+    def layer(self, path, kind="e", spoiled=None, shift=0):
+        """Tensors of a layer whose values f16 holds exactly: kind e is f16, f is f32."""
+        shapes = {"a": (2, 33, 65), "w1": (129, 65), "w2": (65, 129), "grad": (2, 33, 65)}
+        header, data = {}, b""
+        for name, shape in shapes.items():
+            count = 1
+            for extent in shape:
+                count *= extent
+            values = [((n * 7919 + ord(name[-1]) + shift) % 251 - 125) / 128 for n in range(count)]
+            if name == spoiled:
+                values[5] = float("nan")
+            packed = struct.pack(f"<{count}{kind}", *values)
+            header[name] = {"dtype": {"e": "F16", "f": "F32"}[kind], "shape": shape,
+                            "data_offsets": [len(data), len(data) + len(packed)]}  # fmt: skip
+            data += packed
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+    def test_a_step_runs_on_ones_own_tensors(self):
+        folder = self.records.parent
+        case = "--gtest_filter=Cpu/TrainingStep_f16.*/it_s_mine"
+
+        def records_of(**how):
+            path = folder / "it's mine.safetensors"
+            self.layer(path, **how)
+            self.records.unlink(missing_ok=True)
+            result = run("training_step_test", case, OCTET_RECORDS=str(self.records),
+                         OCTET_TENSORS=str(path))  # fmt: skip
+            self.assertEqual(result.returncode, 0, result.stdout[-3000:])
+            recorded = [json.loads(row) for row in self.records.read_text().splitlines()]
+            self.assertEqual(len(recorded), 2)
+            return recorded
+
+        first = records_of()
+        for record in first:
+            self.assertEqual(record["data"], "tensors")
+            self.assertEqual(record["tensors"]["file"], "it's mine.safetensors")
+            self.assertEqual(record["tensors"]["converted"], [])
+            problem = record["problem"]
+            self.assertEqual([problem[k] for k in ("batch", "seq", "model", "hidden")],
+                             [2, 33, 65, 129])  # fmt: skip
+            self.assertEqual(shlex.split(record["rerun"])[0].partition("=")[0], "OCTET_TENSORS")
+            again = subprocess.run(record["rerun"], shell=True, capture_output=True, text=True,
+                                   check=False)  # fmt: skip
+            self.assertIn("[  PASSED  ] 1 test.", again.stdout)
+        checked = subprocess.run([ROOT / "scripts/check_records", self.records],
+                                 capture_output=True, text=True, check=False)  # fmt: skip
+        self.assertEqual(checked.returncode, 0, checked.stdout)
+        # The same values of another type give the same bits, other values others.
+        same, other = records_of(kind="f"), records_of(shift=1)
+        self.assertEqual(same[0]["tensors"]["converted"], ["a", "w1", "w2", "grad"])
+        self.assertEqual(same[0]["output_hash"], first[0]["output_hash"])
+        self.assertNotEqual(other[0]["output_hash"], first[0]["output_hash"])
+
+    def test_tensors_that_cannot_be_used_are_refused(self):
+        path = self.records.parent / "layer.safetensors"
+        case = "--gtest_filter=Cpu/TrainingStep_f16.Timing/layer"
+        self.layer(path, spoiled="w2")
+        result = run("training_step_test", "--sizes=cpu", OCTET_TENSORS=str(path))
+        self.expect_refusal(result, f"OCTET_TENSORS '{path}': w2[0, 5] is nan, but every element")
+        result = run("training_step_test", case, OCTET_TENSORS=str(path),
+                     OCTET_RECORDS=str(self.records))  # fmt: skip
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(json.loads(self.records.read_text())["status"], "INVALID")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        result = run("training_step_test", case, OCTET_TENSORS=str(path))
+        self.expect_refusal(result, "the file is truncated")
+        path.write_bytes(whole)
+        result = run("training_step_test", case, OCTET_TENSORS=str(path), OCTET_BIAS="1")
+        self.expect_refusal(result, "it holds no b1 and b2, for which OCTET_BIAS asks")
+        path = path.rename(path.with_name("4k.safetensors"))
+        result = run("training_step_test", case, OCTET_TENSORS=str(path))
+        self.expect_refusal(result, "the file's name makes the size '4k', which exists already")
 
     def test_floors_name_cases_that_exist(self):
         listed, suite = set(), ""

@@ -18,7 +18,7 @@ from xml.dom import minidom
 from scripts_test import ROOT, line, make_record, make_time  # puts scripts/ on the path
 
 from octet_scripts import (
-    report, report_data, report_figures, report_history, report_step, report_svg,
+    report, report_curve, report_data, report_figures, report_history, report_step, report_svg,
 )  # fmt: skip
 
 RECORDS = ROOT / "tests" / "records"
@@ -42,6 +42,22 @@ def make_operator(test="Cuda/Gemm_s8.Timing/4k_fc1_fprop", operator="gemm_s8", m
               "roofline_fraction": 0.5, "roofline": None, "bound": "compute"},
         ratio=interval, **changes,
     )  # fmt: skip
+
+
+def make_training(losses, test="Cpu/Training_f16.Converges/2x48x48x24", **changes):
+    """Of {variant: losses of each seed}."""
+    runs = [{"variant": variant, "seed": seed, "loss": list(loss)}
+            for seed in range(len(losses["native"]))
+            for variant, found in losses.items() for loss in found[seed : seed + 1]]  # fmt: skip
+    return make_record(
+        backend="cpu", operator="training", test=test, products=[], variants=[], stages=[],
+        time=None, cost=None, rate=None, baseline=None, ratio=None, data="a teacher",
+        curve={"level": 0.01, "bound": 1.05, "runs": runs}, **changes,
+    )  # fmt: skip
+
+
+def falling(end, steps=60):
+    return [end + 2.0 * 0.8**n for n in range(steps)]
 
 
 def at_commit(record, commit, time_utc="2026-01-01T00:00:00Z", device=None, factor=1.0):
@@ -88,6 +104,49 @@ class Page(HTMLParser):
     def handle_data(self, text):
         if self.open[-1:] != ["style"]:
             self.text.append(text)
+
+
+class Curves(unittest.TestCase):
+    def test_losses_are_drawn_and_said_seed_by_seed(self):
+        record = make_training({"native": [falling(0.01), falling(0.011)],
+                                "int8": [falling(0.0102), falling(0.0112)]})  # fmt: skip
+        files = rendered([record])
+        svg = files["curve_1_1.svg"]
+        minidom.parseString(svg.encode())
+        self.assertEqual(svg.count("none s-product thin"), 2)
+        self.assertEqual(svg.count("none s-half thick"), 2)
+        self.assertIn("teacher&#x27;s own loss, 0.01", svg)
+        self.assertIn("prefers-color-scheme: dark", svg)
+        for text in (">16-bit<", ">1.020x<", ">2.01<", "within 1.050 times"):
+            self.assertIn(text, files["index.html"])
+        self.assertIn("| int8 | 0 |", files["report.md"])
+        Page(files["index.html"])
+
+    def test_a_run_that_diverged_is_drawn_as_far_as_it_goes_and_said(self):
+        diverged = [2.0, 1.0, 5.0, None, None, None]
+        record = make_training({"native": [falling(0.01)], "int8": [diverged],
+                                "int8, stochastic": [[None]]})  # fmt: skip
+        files = rendered([record])
+        self.assertEqual(files["curve_1_1.svg"].count("none s-product thin"), 1)
+        self.assertEqual(files["report.md"].count("diverged"), 2)
+
+    def test_trainings_without_losses_have_no_plot(self):
+        for record in (make_training({"native": []}), make_training({"native": [[None]]}),
+                       make_training({"native": [[0.0, 0.0]]}), make_training({"native": [[]]})):  # fmt: skip
+            files = rendered([record])
+            self.assertNotIn("curve_1_1.svg", files)
+            self.assertIn("No record of a training.", files["index.html"])
+
+    def test_texts_stay_texts_and_odd_lengths_are_drawn(self):
+        for text in HOSTILE:
+            record = make_training({"native": [falling(0.01, 1), falling(0.01, 1234)],
+                                    text or "?": [[1e-90, 1e90], [3.0]]})  # fmt: skip
+            files = rendered([record])
+            Page(files["index.html"])
+            minidom.parseString(files["curve_1_1.svg"].encode())
+        losses = falling(0.01, 1234)
+        self.assertLessEqual(len(report_curve.thinned(losses)), report_curve.POINTS)
+        self.assertEqual(report_curve.thinned([1.0, 2.0]), [(0.0, 1.0), (1.0, 2.0)])
 
 
 class Content(unittest.TestCase):
@@ -422,8 +481,8 @@ class Command(unittest.TestCase):
             (line(dict(good, time=dict(good["time"], median_us="1"))), "median_us is no number"),
             (line(dict(good, time=dict(good["time"], median_us=-1))), "time.median_us is -1"),
             (line(dict(good, time=dict(good["time"], median_us=True))), "is no number"),
-            (line(good).replace("350.5", "1e999"), "device.power_w is out of range"),
-            (line(good).replace("350.5", "1" + "0" * 400), "device.power_w is out of range"),
+            (line(good).replace("350.5", "1e999"), "1e999 is more than a number can be"),
+            (line(good).replace("350.5", "1" + "0" * 400), "has 401 digits"),
             ('{"schema": 1, "x": ' + "[" * 100_000 + "\n", ""),
         ):
             self.records.write_text(text, encoding="utf-8")

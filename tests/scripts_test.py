@@ -6,20 +6,25 @@ what they were asked. Run: python3 tests/scripts_test.py
 """
 
 import copy
+import io
 import json
+import math
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from octet_scripts import records, schema, table  # noqa: E402
+from octet_scripts import bench, records, schema, sizes, table  # noqa: E402
 
 try:
     from jsonschema import Draft202012Validator
@@ -31,7 +36,8 @@ needs_jsonschema = unittest.skipIf(
 
 
 # Keys that came later: records of older versions lack them.
-ADDED = {"busy", "drift", "matrices", "stationary", "step", "undecomposed_rel_frobenius"}
+ADDED = {"b1", "b2", "busy", "drift", "matrices", "stationary", "step", "tensors",
+         "undecomposed_rel_frobenius"}  # fmt: skip
 
 
 def make_time(median_us, **changes):
@@ -310,6 +316,31 @@ class TableTest(unittest.TestCase):
                 self.assertLessEqual(max(map(len, lines)), 100)
         self.assertIn("4k f16, ms", table.render([make_options_record(unit_us=1e6)]))
 
+    def test_the_longest_name_of_a_size_fits_at_any_magnitude(self):
+        for unit_us in (0.01, 10.0, 999.0, 1e4, 1e6):
+            for make in (make_record, make_options_record):
+                record = make(unit_us=unit_us, dtype="bf16")
+                record["problem"]["size"] = "W" * sizes.LONGEST_NAME
+                for variant in record["variants"]:
+                    us = variant["time"]["median_us"]
+                    variant["steady"] = {**make_time(us, state="steady"), "joules": us / 1000}
+                    variant["derived"] = True
+                lines = table.render([record]).splitlines()
+                self.assertLessEqual(max(map(len, lines)), 100, "\n".join(lines))
+
+    def test_own_tensors_are_named_with_what_was_converted(self):
+        tensors = {
+            "file": "mine.safetensors", "bytes": 9, "hash": "0123456789abcdef",
+            "types": {"a": "bf16", "w1": "f16", "w2": "f32", "grad": "f32"},
+            "converted": ["a", "w2", "grad"],
+        }  # fmt: skip
+        record = make_record(data="tensors", tensors=tensors)
+        self.assertEqual(schema.problems(record), [])
+        text = table.render([record])
+        self.assertIn(", tensors\n", text)
+        self.assertIn("4k f16: tensors of mine.safetensors, converted from bf16: a, converted from "
+                      "f32: w2, grad", " ".join(text.split()))  # fmt: skip
+
     def test_a_native_pass_of_an_int8_step_counts_as_product(self):
         record = make_record(unit_us=10.0)
         for stage in record["stages"]:
@@ -392,6 +423,18 @@ class TableTest(unittest.TestCase):
         self.assertIn("| fc1_fprop | 10.0 | 40.0 | 80.0 | 20.0 | 150.0 | 150.0 |", text)
         for row in text.splitlines():
             self.assertTrue(row.startswith("|") == row.endswith("|"), row)
+
+    def test_what_a_record_holds_stays_a_text(self):
+        for text in ("<script>alert(1)</script>", "a|b", "[x](javascript:y)", "`id`", "![i](http://x)",
+                     "\x1b[31mred\x1b[0m", "line\nline", "<!-- ", "**b**", "&lt;"):  # fmt: skip
+            record = make_record(status="FAILED", reason=text)
+            record["device"]["name"] = record["build"]["git"] = text
+            shown = table.render([record], markdown=True)
+            bare = re.sub(r"\\.", "", shown)
+            self.assertNotRegex(bare, r"<(?!!--)|`|\]\(|\x1b|\[x", text)
+            for row in bare.splitlines():
+                self.assertTrue(row.startswith("|") == row.endswith("|"), row)
+            self.assertNotIn("\x1b", table.render([record]))
 
     def test_other_operators_are_left_out(self):
         self.assertEqual(table.render([make_record(operator="gemm_s8")]), "")
@@ -567,6 +610,8 @@ class RecordsTest(unittest.TestCase):
             self.assertEqual(self.path.read_text(encoding="utf-8"), text)
 
 
+HOSTILE = ("$(touch planted)", "`touch planted`", "'; touch planted; '", "a\nb", "-rf", "a[$(touch "
+           "planted)]", "\" && touch planted", "../../x", "|touch planted", "x y", "*")  # fmt: skip
 TOOLS = ("bash basename cat cut date dirname env grep head hash mkdir mktemp nproc readlink rm sed "
          "sleep sort tail tee tr").split()  # fmt: skip
 HEADERS = ("gtest/gtest.h", "gmock/gmock.h", "fmt/format.h", "nlohmann/json.hpp", "cblas.h")
@@ -586,6 +631,12 @@ exit "${STUB_CTEST_STATUS:-0}"
 # A test program that records the case that it was asked for, as told by the test's name.
 PROGRAM_STUB = STUB + """
 [[ $1 == --available ]] && { printf '%b' "${STUB_AVAILABLE:-cpu\\n}"; exit 0; }
+[[ $1 == --sizes=* ]] && {
+  [[ -z ${STUB_MISFIT:-} ]] || { echo "$STUB_MISFIT" >&2; exit 2; }
+  printf 'benchmark %s %s 2 512 4096 12288\\n' 4k 4k 5k 5k 12k 12k
+  [[ -z ${OCTET_SIZES:-}${OCTET_TENSORS:-} ]] || echo own my_size my.size 2 3 5 7
+  exit 0
+}
 printf 'environment %s %s %s\\n' "$OCTET_REQUIRE" "${OCTET_ITERATIONS:--}" "${OCTET_WARMUP:--}" \
   >>"$STUB_LOG"
 echo "output of $1"
@@ -606,6 +657,9 @@ class ScriptsTest(unittest.TestCase):
         self.tree, self.bin = self.folder / "tree", self.folder / "prefix" / "bin"
         shutil.copytree(ROOT / "scripts", self.tree / "scripts",
                         ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+        harness = self.tree / "tests" / "harness"
+        harness.mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "harness" / "layers.json", harness)
         shutil.copytree(ROOT / ".ci", self.tree / ".ci")
         self.bin.mkdir(parents=True)
         for tool in TOOLS:
@@ -635,6 +689,9 @@ class ScriptsTest(unittest.TestCase):
             for size in ("4k", "5k", "12k"):
                 for dtype in ("f16", "bf16"):
                     self.stub_record(make_record(size, dtype, backend))
+        own = make_record("4k", "f16", "cpu")
+        own["problem"]["size"] = "my.size"
+        self.stub_record(dict(own, test="Cpu/TrainingStep_f16.Timing/my_size"))
 
     def stub(self, name, text):
         path = self.bin / name
@@ -804,6 +861,185 @@ class TestTest(ScriptsTest):
         self.assertTrue(self.asked()[-1].startswith("ctest --preset cpu-quick"))
 
 
+class SizesTest(unittest.TestCase):
+    def test_help_and_presets_agree(self):
+        text = (ROOT / "scripts" / "bench").read_text(encoding="utf-8")
+        for name, layer in sizes.presets().items():
+            self.assertRegex(text, rf"(?m)^#.* {re.escape(name)}( |$)")
+            self.assertTrue(layer["source"])
+            self.assertEqual((layer["batch"], layer["seq"]), (2, 512))
+
+    def test_every_preset_can_be_asked_for(self):
+        sizes.check("--size", list(sizes.presets()))
+        sizes.check("--size", ["llama-2-7b,seq=4096,name=long", "llama-2-7b,batch=1"])
+
+
+class FakeTerminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class ProgressTest(unittest.TestCase):
+    def make(self, stream):
+        self.now = 0.0
+        progress = bench.Progress([100, 300], stream, clock=lambda: self.now)
+        self.addCleanup(progress.stop)
+        return progress
+
+    def test_says_what_runs_how_many_are_done_and_how_long_is_left(self):
+        stream = FakeTerminal()
+        progress = self.make(stream)
+        progress.begin("Cpu/A.Timing/x")
+        self.assertIsNone(progress.left_s())
+        self.assertTrue(progress.read("[        x 6/10 ] int8 fc1_fprop gemm_s8 \n"))
+        self.now = 50.0
+        self.assertEqual(progress.left_s(), 350.0)
+        self.assertEqual(
+            progress.text(),
+            "[0 of 2 done, 0:50, about 5:50 left] Cpu/A.Timing/x: int8 fc1_fprop gemm_s8 ",
+        )
+        self.now = 3700.0
+        progress.end()
+        progress.begin("Cpu/A.Timing/y")
+        self.assertIn("[1 of 2 done, 1:01:40, about 3:05:00 left] Cpu/A.Timing/y", stream.getvalue())
+
+    def test_is_one_line_within_the_terminal(self):
+        stream = FakeTerminal()
+        progress = self.make(stream)
+        with unittest.mock.patch.dict(os.environ, COLUMNS="40"):
+            progress.begin("Cpu/TrainingStep_f16.Timing/" + "x" * 99)
+            progress.tell("told")
+            progress.stop()
+        drawn = stream.getvalue()
+        self.assertEqual(drawn.count("\n"), 1)
+        for text in drawn.replace("\x1b[K", "").replace("\n", "\r").split("\r"):
+            self.assertLessEqual(len(text), 39)
+
+    def test_is_silent_elsewhere(self):
+        stream = io.StringIO()
+        progress = self.make(stream)
+        progress.begin("Cpu/A.Timing/x")
+        progress.read("[ x 1/2 ] native")
+        progress.end()
+        progress.stop()
+        self.assertEqual(stream.getvalue(), "")
+        self.assertFalse(progress.read("[ RUN      ] Cpu/A.Timing/x"))
+
+
+class ColourTest(unittest.TestCase):
+    def test_verdicts_are_painted_on_a_terminal_that_wants_it(self):
+        text = table.render([make_record(), make_record("5k", status="FAILED", reason="3 differ")])
+        painted = table.painted(text)
+        self.assertEqual(painted.count("\x1b[32mPASSED\x1b[0m"), 1)
+        self.assertEqual(painted.count("\x1b[31mFAILED\x1b[0m"), 2)
+        self.assertEqual(re.sub(r"\x1b\[\d*m", "", painted), text)
+        for environment, expected in (({}, True), ({"NO_COLOR": "1"}, False),
+                                      ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)):  # fmt: skip
+            with unittest.mock.patch.dict(os.environ, {"TERM": "xterm", **environment}):
+                if "NO_COLOR" not in environment:
+                    os.environ.pop("NO_COLOR", None)
+                self.assertEqual(table.takes_colour(FakeTerminal()), expected, environment)
+                self.assertFalse(table.takes_colour(io.StringIO()))
+
+
+class SaveTensorsTest(unittest.TestCase):
+    """scripts/save_tensors, with .npy files made here: numpy need not be installed."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.output = self.folder / "layer.safetensors"
+        for name, shape in (("a", (2, 3, 4)), ("w1", (5, 4)), ("w2", (4, 5)), ("grad", (2, 3, 4))):
+            self.npy(name, shape)
+
+    def npy(self, name, shape, descr="<f4", data=None, order=False, version=1, header=None):
+        header = header or repr({"descr": descr, "fortran_order": order, "shape": shape})
+        length = len(header).to_bytes(2 if version == 1 else 4, "little")
+        width = int(descr[-1]) if descr[-1].isdigit() else 4
+        if data is None:
+            data = b"".join(struct.pack("<f", n)[4 - width:] for n in range(math.prod(shape)))
+        path = self.folder / f"{name}.npy"
+        path.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + length + header.encode() + data)
+        return path
+
+    def save(self, *changes):
+        given = {n: f"{n}={self.folder}/{n}.npy" for n in ("a", "w1", "w2", "grad")}
+        for change in changes:
+            given[change.partition("=")[0]] = change
+        return subprocess.run(
+            [sys.executable, "-B", ROOT / "scripts/save_tensors", self.output, *given.values()],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    def assert_refused(self, sentence, *changes):
+        result = self.save(*changes)
+        self.assertEqual((result.returncode, result.stdout), (2, ""), result)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertFalse(list(self.folder.glob("layer*")))
+
+    def test_writes_header_and_data(self):
+        self.npy("w1", (5, 4), "<f2", version=2)
+        self.npy("w2", (4, 5), "<V2", version=3)
+        b1, b2 = self.npy("b1", (5,)), self.npy("b2", (4,))
+        result = self.save(f"b1={b1}", f"b2={b2}")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        data = self.output.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        self.assertEqual(length % 8, 0)
+        header = json.loads(data[8 : 8 + length])
+        self.assertEqual(list(header), ["a", "w1", "w2", "grad", "b1", "b2"])
+        self.assertEqual(header["a"], {"dtype": "F32", "shape": [2, 3, 4], "data_offsets": [0, 96]})
+        self.assertEqual(header["w1"]["dtype"], "F16")
+        self.assertEqual(header["w2"]["dtype"], "BF16")
+        self.assertEqual(header["b2"]["data_offsets"], [292, 308])
+        self.assertEqual(len(data), 8 + length + 308)
+        self.assertEqual(struct.unpack("<24f", data[8 + length : 104 + length]), tuple(range(24)))
+
+    def test_each_mistake_is_one_sentence_and_leaves_no_file(self):
+        self.assert_refused("'x=y' is not NAME=FILE.npy with a name of a, w1", "x=y")
+        self.assert_refused("No such file", f"a={self.folder}/none.npy")
+        self.assert_refused("this is no .npy file", f"a={ROOT}/README.md")
+        self.npy("b1", (5,))
+        self.assert_refused("give both or none", f"b1={self.folder}/b1.npy")
+        for name, shape, sentence in (
+            ("a", (4,), "a has the shape [4], but must be [batch, seq, model]"),
+            ("w1", (5, 3), "w1 has the shape [5, 3], but must be [hidden, 4]"),
+            ("w2", (5, 4), "w2 has the shape [5, 4], but must be [model, hidden], which is [4, 5]"),
+            ("grad", (3, 2, 4), "grad has the shape [3, 2, 4], but must be a's shape"),
+            ("a", (0, 4), "every extent must be at least 1"),
+        ):
+            path = self.folder / f"{name}.npy"
+            kept = path.read_bytes()
+            self.npy(name, shape)
+            self.assert_refused(sentence)
+            path.write_bytes(kept)
+        for sentence, changes in (
+            ("its type is <f8, but must be float16, float32", {"descr": "<f8"}),
+            ("its type is >f4", {"descr": ">f4"}),
+            ("it lies in Fortran's order", {"order": True}),
+            ("its data are 9 bytes, but shape and type make 80", {"data": b"123456789"}),
+            ("its header cannot be read", {"header": "__import__('os')"}),
+            ("its header cannot be read", {"header": "{'descr': '<f4'}"}),
+            ("its header cannot be read", {"header": "(" * 5000}),
+            ("its type is [('x', '<f4')]", {"header": "{'descr': [('x', '<f4')], "
+                                            "'fortran_order': False, 'shape': (5, 4)}"}),
+        ):  # fmt: skip
+            self.npy("w1", (5, 4), **changes)
+            self.assert_refused(sentence)
+        self.npy("w1", (5, 4)).write_bytes(b"\x93NUMPY\x01\x00\xff\xff{")
+        self.assert_refused("its header is truncated")
+
+    def test_without_needed_arrays(self):
+        result = subprocess.run(
+            [sys.executable, "-B", ROOT / "scripts/save_tensors", self.output,
+             f"a={self.folder}/a.npy"], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("w1 is missing: give NAME=FILE.npy for a, w1, w2, grad", result.stderr)
+
+
 class BenchArgumentsTest(ScriptsTest):
     def test_each_error_is_one_sentence_before_anything_is_built(self):
         for arguments, mentions in (
@@ -828,14 +1064,48 @@ class BenchArgumentsTest(ScriptsTest):
             (["--outlier-mode", "column"], ["need a --threshold"]),
             (["--threshold", "6", "--outlier-share", "1.5"], ["'1.5'", "up to 1"]),
             (["--bias=yes"], ["--bias takes no value"]),
+            (["--gradient-rounding", "up"], ["'up'", "nearest stochastic"]),
             (["--distribution", "normal"], ["'normal'", "outlier_channels"]),
             (["--backend", "cuda"], ["nvcc"]),
+            (["--size"], ["--size needs a value"]),
+            (["--size", ""], ["--size needs a size"]),
+            (["--tensors", "/none"], ["--tensors is '/none'", "safetensors file that can be read"]),
+            (["--tensors", "/dev"], ["--tensors is '/dev'"]),
+            (["--tensors", "bench.py", "--distribution", "integers"], ["leave one out"]),
         ):
             with self.subTest(arguments):
-                self.assert_usage_error(self.run_script("scripts/bench", *arguments), *mentions)
+                cwd = self.tree / "scripts" / "octet_scripts"
+                result = self.run_script("scripts/bench", *arguments, cwd=cwd)
+                self.assert_usage_error(result, *mentions)
+
+    def test_hostile_arguments_are_texts(self):
+        for text in HOSTILE:
+            for arguments in (
+                ["--sizes", text], ["--backend", text], ["--dtype", text], ["--iterations", text],
+                ["--warmup", text], ["--layout", text], ["--threshold", text], [text],
+                ["--distribution", text], ["--threshold", "6", "--outlier-share", text],
+            ):  # fmt: skip
+                result = self.run_script("scripts/bench", *arguments)
+                self.assertEqual(result.returncode, 2, (arguments, result))
+                self.assertEqual(self.asked(), [], arguments)
+            for script, arguments in (
+                ("fuzz", [text]), ("fuzz", ["--seconds", text]), ("sanitize", ["--tool", text]),
+                ("sanitize", [text]), ("gpu_resources", [text]), ("set_up.sh", [text]),
+            ):  # fmt: skip
+                result = self.run_script(f"scripts/{script}", *arguments)
+                self.assertEqual(result.returncode, 2, (script, arguments, result))
+        self.assertEqual([p.name for p in self.folder.rglob("planted")], [])
+
+    def test_the_ids_of_gpus_are_counted_and_not_copied(self):
+        for text in HOSTILE:
+            visible = text.replace("\n", "")
+            result = self.run_script("scripts/gpu_resources", CUDA_VISIBLE_DEVICES=f"{visible},1")
+            self.assertEqual(result.returncode, 0, result)
+            self.assertEqual(json.loads(result.stdout)["local"][0]["gpus"][:2],
+                             [{"id": "0", "slots": 4}, {"id": "1", "slots": 4}])  # fmt: skip
 
     def test_help(self):
-        for script in ("bench", "test", "set_up.sh"):
+        for script in ("bench", "test", "set_up.sh", "fuzz", "sanitize"):
             result = self.run_script(f"scripts/{script}", "--help")
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn("--no-install", result.stdout)
@@ -881,15 +1151,66 @@ class BenchTest(ScriptsTest):
         path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
         said = "$OCTET_LAYOUT $OCTET_OUTLIER_THRESHOLD $OCTET_OUTLIER_MODE $OCTET_OUTLIER_SHARE"
         self.stub(path, PROGRAM_STUB.replace(
-            STUB, STUB + f'echo "options {said} $OCTET_BIAS $OCTET_DISTRIBUTION" >>"$STUB_LOG"\n'
+            STUB, STUB + f'echo "options {said} $OCTET_BIAS $OCTET_DISTRIBUTION $OCTET_GRADIENT_ROUNDING" >>"$STUB_LOG"\n'
         ))  # fmt: skip
         result = self.run_script(
             "scripts/bench", "--sizes=4k", "--layout", "col_turing", "--threshold=3.5",
             "--outlier-mode", "column", "--outlier-share", "0.25", "--bias",
-            "--distribution", "outlier_channels",
+            "--distribution", "outlier_channels", "--gradient-rounding=stochastic",
         )  # fmt: skip
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("options col_turing 3.5 column 0.25 1 outlier_channels", self.asked())
+        self.assertIn("options col_turing 3.5 column 0.25 1 outlier_channels stochastic", self.asked())
+
+    def test_a_size_that_cannot_be_is_refused_before_anything_is_built(self):
+        good = "name=a,batch=1,seq=2,model=3,hidden=4"
+        for arguments, sentence in (
+            (["--size", "name=a,batch=0,seq=2,model=3,hidden=4"],
+             "--size 'name=a,batch=0,seq=2,model=3,hidden=4': batch is '0' but must be a whole "
+             "number from 1 to 131071"),
+            (["--size", f"{good},depth=3"], "unknown key 'depth': the keys are name, batch, seq"),
+            (["--size", "name=a,batch=1,seq=2,model=3"], "hidden is missing: give name, batch"),
+            (["--size", "name=$(touch x),batch=1,seq=2,model=3,hidden=4"],
+             "name is '$(touch x)' but must be letters, digits"),
+            (["--size", "name=`touch x`,batch=1,seq=2,model=3,hidden=4"], "name is '`touch x`'"),
+            (["--size", good, "--size", good], "the name 'a' exists already"),
+            (["--size", "llama-3-9b"], "'llama-3-9b' is neither KEY=VALUE nor one of bert-large, "),
+        ):  # fmt: skip
+            with self.subTest(arguments):
+                result = self.run_script("scripts/bench", *arguments)
+                self.assert_usage_error(result, "scripts/bench: --size '", sentence)
+                self.assertFalse(any(self.tree.rglob("x")))
+        result = self.run_script("scripts/bench", OCTET_SIZES="name=a")
+        self.assert_usage_error(result, "scripts/bench: OCTET_SIZES 'name=a': batch is missing")
+
+    def test_own_sizes_run_alone_or_beside_the_benchmarks(self):
+        path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
+        self.stub(path, PROGRAM_STUB.replace(STUB, STUB + 'echo "own $OCTET_SIZES" >>"$STUB_LOG"\n'))
+        size = "name=my.size,batch=2,seq=3,model=5,hidden=7"
+        result = self.run_script("scripts/bench", "--size", size, "--size=llama-2-7b")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.cases_run(), ["Cpu/TrainingStep_f16.Timing/my_size"])
+        self.assertIn(f"own {size};llama-2-7b", self.asked())
+        self.assertEqual(row_of(result.stdout, "my.size")[-1], "PASSED")
+        self.log.unlink()
+        self.run_script("scripts/bench", "--size", size, "--sizes", "5k")
+        self.assertEqual(self.cases_run(), ["Cpu/TrainingStep_f16.Timing/5k",
+                                            "Cpu/TrainingStep_f16.Timing/my_size"])  # fmt: skip
+
+    def test_own_tensors_are_named_by_their_full_path(self):
+        (self.folder / "it's mine.safetensors").touch()
+        path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
+        self.stub(path, PROGRAM_STUB.replace(STUB, STUB + 'echo "at $OCTET_TENSORS" >>"$STUB_LOG"\n'))
+        result = self.run_script("scripts/bench", "--tensors", "it's mine.safetensors")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.cases_run(), ["Cpu/TrainingStep_f16.Timing/my_size"])
+        self.assertIn(f"at {self.folder}/it's mine.safetensors", self.asked())
+
+    def test_a_size_that_does_not_fit_is_said_before_anything_runs(self):
+        result = self.run_script("scripts/bench", "--size", "llama-2-7b",
+                                 STUB_MISFIT="OCTET_SIZES: the step of size 'llama-2-7b' needs")  # fmt: skip
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("scripts/bench: --size: the step of size 'llama-2-7b' needs", result.stderr)
+        self.assertEqual(self.cases_run(), [])
 
     def test_cuda_without_a_device(self):
         result = self.run_script("scripts/bench", "--backend", "cuda", OCTET_PRESET="cuda")
@@ -909,6 +1230,26 @@ class BenchTest(ScriptsTest):
         found, problems = records.read(path)
         self.assertEqual([r["problem"]["size"] for r in found], ["12k", "4k"])
         self.assertEqual(len(problems), 1)
+
+    def test_records_with_a_hostile_name(self):
+        for text in ("$(touch planted).jsonl", "a'b\"c d;`id`.jsonl", "-n", "new\nline"):
+            result = self.run_script("scripts/bench", "--sizes", "4k", f"--records={text}")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(len(records.read(self.folder / text)[0]), 1)
+        self.assertEqual([p.name for p in self.folder.rglob("planted")], [])
+
+    def test_a_watchdog_runs_unless_the_length_was_asked_for(self):
+        path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
+        self.stub(path, PROGRAM_STUB.replace(
+            STUB, STUB + 'echo "watchdog ${OCTET_WATCHDOG:-none}" >>"$STUB_LOG"\n'
+        ))  # fmt: skip
+        for arguments, more, wanted in (
+            ([], {}, "3600"), (["--iterations", "9"], {}, "none"),
+            ([], {"OCTET_WATCHDOG": "7"}, "7"),
+        ):  # fmt: skip
+            self.log.unlink(missing_ok=True)
+            self.run_script("scripts/bench", "--sizes=4k", *arguments, **more)
+            self.assertIn(f"watchdog {wanted}", self.asked())
 
     def test_a_failing_case_does_not_stop_the_next(self):
         failing = "Cpu/TrainingStep_f16.Timing/4k"

@@ -29,7 +29,7 @@ Problem layer_problem(std::string name, std::string size, const LayerShape& laye
 std::vector<Problem> model_layers() {
   std::vector<Problem> problems;
   for (const ModelSize& s : model_sizes()) {
-    problems.push_back(layer_problem(s.name, s.name, s.layer));
+    problems.push_back(layer_problem(s.test_name(), s.name, s.layer));
   }
   return problems;
 }
@@ -43,14 +43,30 @@ std::vector<Problem> small_layers() {
   return problems;
 }
 
-StepSetting setting_of(const Problem& problem, Policy policy) {
-  return {policy, problem.step.value_or(options().step),
-          problem.distribution.value_or(options().distribution)};
+/// What a record says of the user's tensors.
+Json describe(const LayerTensors& tensors, DType step) {
+  Json types, converted = Json::array();
+  for (const StoredTensor& t : tensors.tensors()) {
+    types[t.name] = octet::name(t.type);
+    if (t.type != step) converted.push_back(t.name);
+  }
+  return {{"file", printable(tensors.file_name())},
+          {"bytes", tensors.bytes().size()},
+          {"hash", hex(hash_bytes(tensors.bytes().data(), tensors.bytes().size()))},
+          {"types", types},
+          {"converted", converted}};
 }
 
 /// Of the data alone, so that any two runs on one size can be compared by their hashes.
 std::uint64_t seed_of(const Problem& problem) {
   return seed_from(problem.size.empty() ? shape_text(problem.layer) : problem.size, options().seed);
+}
+
+/// Of a case that cannot be posed.
+Check invalid(const std::string& why) {
+  Check check = failure("inputs", why);
+  check.status = "INVALID";
+  return check;
 }
 
 template <class T>
@@ -84,7 +100,11 @@ class StepSuite : public testing::TestWithParam<Case> {
     record["policy"] = to_json(policy);
     record["step"] = to_json(setting.options);
     run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
-      const std::int64_t before = free_memory(backend);
+      if (setting.tensors != nullptr) {
+        r["data"] = "tensors";
+        r["tensors"] = describe(*setting.tensors, kDType<T>);
+        if (const auto sentence = setting.tensors->unusable(kDType<T>)) return invalid(*sentence);
+      }
       StepCase<B, T> step(backend, problem, setting, seed, timed);
       r["memory"]["predicted_bytes"] = step.predicted_bytes(timed);
       Check check = step.run_and_verify(r);
@@ -95,9 +115,6 @@ class StepSuite : public testing::TestWithParam<Case> {
       // Floors are of the step without options.
       if (timed && !profiled && check.passed && setting.options == StepOptions{}) {
         check = judge_floors(r, std::move(check));
-      }
-      if constexpr (!std::is_same_v<B, Cpu>) {
-        r["memory"]["device_peak_bytes"] = before - free_memory(backend);
       }
       return check;
     });
@@ -132,6 +149,8 @@ std::vector<Problem> small_layers_with_options() {
       add(layer, name(layout), {.layout = layout});
     }
     add(layer, "bias", {.bias = true});
+    add(layer, "stochastic",
+        {.gradient_rounding = Rounding::stochastic, .rounding_seed = std::uint64_t{1} << 35});
   }
   for (const LayerShape& layer : {kOdd, kPrime, kRound}) {
     // Out1 is as wide as its outlier channels make it, so many of its columns hold an outlier.
@@ -301,10 +320,12 @@ TEST(TrainingStepBits, WrongOptionsAreRefused) {
             "training_step: the policy has passes in s8 and in e4m3, but a tensor is quantized to "
             "one of them: choose one beside native");
   for (const StepOptions& options :
-       {StepOptions{.layout = StepLayout::col_ampere}, StepOptions{.threshold = 6}}) {
-    EXPECT_EQ(refused_policy(Policy::e4m3(), options),
-              "training_step: the policy has passes in e4m3, which need the layout row and the "
-              "threshold 0: tiled orders and outliers are of int8");
+       {StepOptions{.layout = StepLayout::col_ampere}, StepOptions{.threshold = 6},
+        StepOptions{.gradient_rounding = Rounding::stochastic}}) {
+    EXPECT_EQ(
+        refused_policy(Policy::e4m3(), options),
+        "training_step: the policy has passes in e4m3, which need the layout row, the threshold "
+        "0 and rounding to nearest: the others are of int8");
   }
   EXPECT_EQ(refusal({.outlier_share = 0}),
             "training_step: outlier_share must lie above 0 and up to 1");

@@ -65,6 +65,56 @@ class Includes(unittest.TestCase):
                 self.assertIsNone(found, f"{path.relative_to(ROOT)}: {found and found[0]}")
 
 
+class Supply(unittest.TestCase):
+    """What is fetched is named and pinned, and workflows hand no text of a stranger to a shell."""
+
+    def test_downloads_are_pinned_by_commit(self):
+        found = []
+        for path in [ROOT / "CMakeLists.txt", *(ROOT / "tests").rglob("CMakeLists.txt"),
+                     *(ROOT / "kernels").rglob("CMakeLists.txt")]:  # fmt: skip
+            text = path.read_text()
+            self.assertNotRegex(text, r"URL\s+http|file\(DOWNLOAD", path)
+            self.assertEqual(text.count("GIT_REPOSITORY"), len(re.findall(r"GIT_TAG", text)), path)
+            found += re.findall(r"GIT_REPOSITORY\s+(\S+)\s+GIT_TAG\s+(\S+)", text)
+        self.assertGreaterEqual(len(found), 3)
+        for repository, tag in found:
+            self.assertTrue(repository.startswith("https://"), repository)
+            self.assertRegex(tag, r"^[0-9a-f]{40}$", repository)
+
+    def test_scripts_download_nothing_by_themselves(self):
+        for path in (ROOT / "scripts").iterdir():
+            if path.is_file():
+                self.assertNotRegex(path.read_text(), r"\b(curl|wget)\b|\beval\b", path)
+        for path in (ROOT / "scripts").rglob("*.py"):
+            self.assertNotRegex(path.read_text(), r"shell=True|os\.system|\beval\(|\bexec\(|pickle",
+                                path)  # fmt: skip
+
+    def test_only_named_packages_are_installed(self):
+        text = (ROOT / "scripts/set_up.sh").read_text()
+        needed = re.search(r"^needed=\(([^)]*)\)", text, re.MULTILINE)[1].split()
+        for package in needed:
+            self.assertRegex(package, r"^[a-z0-9+.-]+$")
+        # The packages and nothing that a variable of the caller's could bring.
+        self.assertEqual(re.findall(r'apt_install "([^"]*)"', text), ["${missing[@]}"])
+
+    def test_workflows(self):
+        paths = sorted((ROOT / ".github/workflows").glob("*.yml"))
+        self.assertGreaterEqual(len(paths), 3)
+        for path in paths:
+            text = path.read_text()
+            for action in re.findall(r"uses:\s*(\S+)", text):
+                self.assertRegex(action, r"^[\w./-]+@[0-9a-f]{40}$", path)
+            self.assertEqual(text.count("actions/checkout@"), text.count("persist-credentials: false"))
+            self.assertIn("permissions:\n  contents: read\n", text)
+            self.assertNotIn("pull_request_target", text)
+            self.assertEqual(text.count("runs-on:"), text.count("timeout-minutes:"), path)
+            # A title, a branch or a message is a stranger's text.
+            for expression in re.findall(r"\$\{\{\s*(.*?)\s*\}\}", text):
+                self.assertRegex(expression, r"^(matrix\.\w+|github\.workspace)$", path)
+            if "self-hosted" in text:
+                self.assertNotRegex(text, r"^\s+pull_request:", path)
+
+
 class Style(unittest.TestCase):
     def test_clang_format_is_clean(self):
         if shutil.which("clang-format") is None:

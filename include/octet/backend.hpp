@@ -2,8 +2,12 @@
 // in its backend's library, and chosen by the linker. There is no registry and no virtual call.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -34,13 +38,46 @@ struct DeviceInfo {
   int driver_version = 0;         // 1000 * major + 10 * minor, as cudaDriverGetVersion has it
 };
 
+/// A backend's memory does not suffice, or a MemoryLimit says so. The device stays usable.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  OutOfMemory(std::string_view backend, std::uint64_t bytes, std::int64_t held_bytes);
+  const char* what() const noexcept override { return text_.data(); }
+
+ private:
+  std::array<char, 160> text_{};
+};
+
+/// The device, or this process's context on it, is lost: whatever this process asks of it from now
+/// on fails in the same way, and only another process can go on.
+class DeviceLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What allocate and deallocate have done in this process.
+struct MemoryUse {
+  std::int64_t bytes = 0;       // held now
+  std::int64_t peak_bytes = 0;  // most held at once since reset_memory_peak
+  std::int64_t blocks = 0;      // held now
+  std::int64_t requests = 0;    // ever made, but for those of 0 bytes
+};
+
+/// Makes allocate refuse before memory is out: for budgets, and for tests of what happens then.
+struct MemoryLimit {
+  std::int64_t bytes = std::numeric_limits<std::int64_t>::max();  // held at once
+  std::int64_t request = 0;  // the request-th from now on is refused, once; 0: none
+};
+
 // Each function below is overloaded for both backends. The CUDA ones throw std::runtime_error with
-// the runtime's own message; those marked noexcept report nothing.
+// the runtime's own message, DeviceLost where no later call can succeed; those marked noexcept
+// report nothing.
 
 /// Whether a device of this backend answers. Never throws, also where no driver is installed.
 bool available(Cpu) noexcept;
 bool available(Cuda) noexcept;
 
+/// What the device of this backend says; of Cuda, the current one.
 DeviceInfo device_info(Cpu);
 DeviceInfo device_info(Cuda);
 
@@ -48,8 +85,15 @@ DeviceInfo device_info(Cuda);
 std::int64_t free_memory(Cpu);
 std::int64_t free_memory(Cuda);
 
-/// `bytes` bytes aligned to 256, uninitialized; nullptr for 0. Throws std::bad_alloc when memory is
-/// out, and leaves the device usable.
+MemoryUse memory_use(Cpu) noexcept;
+MemoryUse memory_use(Cuda) noexcept;
+void reset_memory_peak(Cpu) noexcept;
+void reset_memory_peak(Cuda) noexcept;
+void limit_memory(Cpu, const MemoryLimit& limit) noexcept;
+void limit_memory(Cuda, const MemoryLimit& limit) noexcept;
+
+/// `bytes` bytes aligned to 256, uninitialized; nullptr for 0. Throws OutOfMemory, a
+/// std::bad_alloc, and leaves the device usable.
 void* allocate(Cpu, std::size_t bytes);
 void* allocate(Cuda, std::size_t bytes);
 void deallocate(Cpu, void* data) noexcept;
@@ -74,6 +118,7 @@ void synchronize(Cuda);
 /// A stream of its own, with it a Cuda backend that records and runs apart from the default stream.
 class CudaStream {
  public:
+  /// Made with the stream, which it owns.
   CudaStream();
   ~CudaStream();
   CudaStream(const CudaStream&) = delete;

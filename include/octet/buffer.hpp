@@ -15,6 +15,8 @@ namespace octet {
 template <class B, class T>
 class Buffer {
  public:
+  /// Empty, or of a size; allocate() says what a failure throws. What is moved from is empty, or
+  /// holds what the other had.
   Buffer() = default;
   Buffer(B backend, std::int64_t size)
       : backend_(backend),
@@ -32,6 +34,7 @@ class Buffer {
     return *this;
   }
 
+  /// Device memory, elements and their bytes.
   T* data() const { return data_; }
   std::int64_t size() const { return size_; }
   std::int64_t bytes() const { return size_ * static_cast<std::int64_t>(sizeof(T)); }

@@ -17,6 +17,7 @@
 
 namespace octet {
 
+/// Rows that are summed before the sums are added.
 inline constexpr std::int64_t kColumnSumChunk = 64;
 
 /// x[R,C] -> sum[C]. T is f16, bf16 or f32.

@@ -36,10 +36,13 @@ inline constexpr std::int64_t kMaxS8Depth = 131071;
 /// sum is then added in f32. cuBLASLt's CUBLASLT_MATMUL_DESC_FAST_ACCUM, on and off.
 enum class Accumulation : std::uint8_t { promoted, tensor_core };
 
+/// As a plan's text has it.
 constexpr std::string_view name(Accumulation accumulation) {
   return accumulation == Accumulation::tensor_core ? "summed in tensor cores" : "summed in f32";
 }
 
+/// What a plan is made for: d[m,n] = a[m,k] . b[n,k]^T, `batch` times, leading dimensions and
+/// strides in elements.
 struct GemmProblem {
   std::int64_t m = 0, n = 0, k = 0;
   DType operand = DType::s8;
@@ -52,6 +55,7 @@ struct GemmProblem {
   std::int64_t alphas = 0;                                // s8 results: 1 or m
   Accumulation accumulation = Accumulation::promoted;     // e4m3 operands
 
+  /// Whether a plan for one is a plan for the other.
   bool operator==(const GemmProblem&) const = default;
 };
 
@@ -63,6 +67,7 @@ struct Operand {
   bool transposed = false;  // ColMajor
   std::int64_t count = 1, stride = 0;
 
+  /// Of a view, whose layout says the direction.
   Operand() = default;
   template <class U, class Layout>
   requires(std::is_same_v<const U, const T> &&
@@ -101,6 +106,9 @@ struct GemmWorkspace {
   /// library does not take is passed over.
   std::map<std::string, std::string> pinned{};
 };
+
+/// An empty workspace for the backend's stream. Throws std::runtime_error where cuBLASLt does not
+/// start, and std::bad_alloc.
 GemmWorkspace<Cpu> make_gemm_workspace(Cpu);
 GemmWorkspace<Cuda> make_gemm_workspace(Cuda);
 

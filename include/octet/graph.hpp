@@ -15,6 +15,7 @@ class Graph;
 template <>
 class Graph<Cpu> {
  public:
+  /// Keeps the work; each launch calls it, and is done when it returns.
   Graph(Cpu, std::function<void()> work) : work_(std::move(work)) {}
   void launch() const { work_(); }
 
@@ -28,6 +29,7 @@ class Graph<Cpu> {
 template <>
 class Graph<Cuda> {
  public:
+  /// Captures.
   Graph(Cuda backend, const std::function<void()>& work);
   /// Queues one replay on the stream.
   void launch() const;

@@ -10,20 +10,26 @@
 
 #include "octet/matrix.hpp"
 #include "octet/outliers.hpp"
+#include "octet/rounding.hpp"
 
 namespace octet {
 
+/// batch * seq tokens of `model` channels; `hidden` channels between the two products.
 struct LayerShape {
   std::int64_t batch = 0, seq = 0, model = 0, hidden = 0;
 
+  /// T.
   constexpr std::int64_t tokens() const { return batch * seq; }
   /// Floating-point or integer operations of the six products: 12 T D H.
   constexpr std::int64_t operations() const { return 12 * tokens() * model * hidden; }
 };
 
+/// Forward, gradients of activations, gradients of weights.
 enum class Pass : std::uint8_t { fprop, dgrad, wgrad };
+/// In what a product is computed.
 enum class Precision : std::uint8_t { s8, native, e4m3 };  // native: the tensors' own 16-bit type
 
+/// As OCTET_POLICY has it: e4m3.
 constexpr std::string_view name(Precision precision) {
   constexpr std::array<std::string_view, 3> kNames = {"s8", "native", "e4m3"};
   return kNames[static_cast<std::size_t>(precision)];
@@ -33,10 +39,13 @@ constexpr std::string_view name(Precision precision) {
 struct Policy {
   Precision fprop = Precision::s8, dgrad = Precision::s8, wgrad = Precision::s8;
 
+  /// No pass in eight bits.
   static constexpr Policy native() {
     return {Precision::native, Precision::native, Precision::native};
   }
+  /// Every pass in e4m3.
   static constexpr Policy e4m3() { return {Precision::e4m3, Precision::e4m3, Precision::e4m3}; }
+  /// A pass's, and whether any has it.
   constexpr Precision of(Pass pass) const {
     return pass == Pass::fprop ? fprop : pass == Pass::dgrad ? dgrad : wgrad;
   }
@@ -46,6 +55,7 @@ struct Policy {
 /// Whether a step quantizes its weights, or finds them quantized by an earlier run.
 enum class WeightMode : std::uint8_t { every_step, kept };
 
+/// The six products, in the order in which a step runs them.
 enum class Product : std::uint8_t {
   fc1_fprop,
   fc2_fprop,
@@ -54,22 +64,27 @@ enum class Product : std::uint8_t {
   fc2_wgrad,
   fc1_wgrad
 };
+/// All of them.
 inline constexpr std::array kProducts = {Product::fc1_fprop, Product::fc2_fprop,
                                          Product::fc2_dgrad, Product::fc1_dgrad,
                                          Product::fc2_wgrad, Product::fc1_wgrad};
 
+/// As records and tables have it: fc1_fprop.
 constexpr std::string_view name(Product product) {
   constexpr std::array<std::string_view, 6> kNames = {"fc1_fprop", "fc2_fprop", "fc2_dgrad",
                                                       "fc1_dgrad", "fc2_wgrad", "fc1_wgrad"};
   return kNames[static_cast<std::size_t>(product)];
 }
 
+/// The pass that a product belongs to.
 constexpr Pass pass_of(Product product) { return static_cast<Pass>(static_cast<int>(product) / 2); }
 
+/// d[m,n] = a[m,k] . b[n,k]^T.
 struct ProductShape {
   std::int64_t m = 0, n = 0, k = 0;
 };
 
+/// A product's extents in a layer: the table in training_step.hpp.
 constexpr ProductShape shape_of(Product product, const LayerShape& layer) {
   const std::int64_t t = layer.tokens(), d = layer.model, h = layer.hidden;
   switch (product) {
@@ -92,11 +107,13 @@ constexpr ProductShape shape_of(Product product, const LayerShape& layer) {
 /// accumulators are in Col32. bitsandbytes names them by the devices that they are for.
 enum class StepLayout : std::uint8_t { row, col_turing, col_ampere };
 
+/// As OCTET_LAYOUT has it: col_turing.
 constexpr std::string_view name(StepLayout layout) {
   constexpr std::array<std::string_view, 3> kNames = {"row", "col_turing", "col_ampere"};
   return kNames[static_cast<std::size_t>(layout)];
 }
 
+/// As OCTET_OUTLIER_MODE has it: element.
 constexpr std::string_view name(OutlierMode mode) {
   return mode == OutlierMode::element ? "element" : "column";
 }
@@ -113,9 +130,15 @@ struct StepOptions {
   double outlier_share = 0.02;
   /// Adds b1 and b2 in the forward pass and computes their gradients.
   bool bias = false;
+  /// How grad and d1 are rounded to int8. Their words follow from the seed and from an offset that
+  /// TrainingStep::set_rounding_offset moves on.
+  Rounding gradient_rounding = Rounding::nearest;
+  std::uint64_t rounding_seed = 0;
 
+  /// Member by member.
   bool operator==(const StepOptions&) const = default;
 
+  /// Entries of the list of a tensor of so many elements, and the least of any list.
   static constexpr std::int64_t kLeastOutlierCapacity = 1024;
   constexpr std::int64_t outlier_capacity(std::int64_t elements) const {
     return std::max(kLeastOutlierCapacity,

@@ -18,6 +18,7 @@ struct RowMajor {
   static constexpr std::string_view kName = "row";
   std::int64_t ld = 0;
 
+  /// Without padding of its own; the offset of (i, j); elements that it spans.
   static constexpr RowMajor packed(std::int64_t /*rows*/, std::int64_t cols) { return {cols}; }
   constexpr std::int64_t operator()(std::int64_t i, std::int64_t j) const { return i * ld + j; }
   constexpr std::int64_t capacity(std::int64_t rows, std::int64_t cols) const {
@@ -30,6 +31,7 @@ struct ColMajor {
   static constexpr std::string_view kName = "col";
   std::int64_t ld = 0;
 
+  /// Without padding of its own; the offset of (i, j); elements that it spans.
   static constexpr ColMajor packed(std::int64_t rows, std::int64_t /*cols*/) { return {rows}; }
   constexpr std::int64_t operator()(std::int64_t i, std::int64_t j) const { return j * ld + i; }
   constexpr std::int64_t capacity(std::int64_t rows, std::int64_t cols) const {
@@ -42,6 +44,7 @@ struct Col32 {
   static constexpr std::string_view kName = "col32";
   std::int64_t rows = 0;  // of a panel, at least the matrix's
 
+  /// Without padding of its own; the offset of (i, j); elements that it spans.
   static constexpr Col32 packed(std::int64_t rows, std::int64_t /*cols*/) { return {rows}; }
   constexpr std::int64_t operator()(std::int64_t i, std::int64_t j) const {
     return j / 32 * 32 * rows + 32 * i + j % 32;
@@ -56,6 +59,7 @@ struct Col4_4R2_8C {
   static constexpr std::string_view kName = "col4_4r2_8c";
   std::int64_t padded_rows = 0;  // a multiple of 8
 
+  /// Without padding of its own; the offset of (i, j); elements that it spans.
   static constexpr Col4_4R2_8C packed(std::int64_t rows, std::int64_t /*cols*/) {
     return {(rows + 7) / 8 * 8};
   }
@@ -73,6 +77,7 @@ struct Col32_2R_4R4 {
   static constexpr std::string_view kName = "col32_2r_4r4";
   std::int64_t padded_rows = 0;  // a multiple of 32
 
+  /// Without padding of its own; the offset of (i, j); elements that it spans.
   static constexpr Col32_2R_4R4 packed(std::int64_t rows, std::int64_t /*cols*/) {
     return {(rows + 31) / 32 * 32};
   }
@@ -88,12 +93,14 @@ struct Col32_2R_4R4 {
 /// A layout as a value.
 enum class LayoutKind : std::uint8_t { row, col, col32, col4_4r2_8c, col32_2r_4r4 };
 
+/// As records have it: col32.
 constexpr std::string_view name(LayoutKind kind) {
   constexpr std::array kNames = {RowMajor::kName, ColMajor::kName, Col32::kName, Col4_4R2_8C::kName,
                                  Col32_2R_4R4::kName};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+/// The value that names a layout's type.
 template <class Layout>
 inline constexpr LayoutKind kLayout = [] {
   static_assert(sizeof(Layout) == 0, "no LayoutKind names this type");

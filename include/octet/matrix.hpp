@@ -17,6 +17,7 @@ struct Matrix {
   std::int64_t cols = 0;
   Layout layout{};
 
+  /// Empty, or with a layout of any leading dimension.
   constexpr Matrix() = default;
   constexpr Matrix(T* data, std::int64_t rows, std::int64_t cols, Layout layout)
       : data(data), rows(rows), cols(cols), layout(layout) {}
@@ -29,18 +30,23 @@ struct Matrix {
       Matrix<U, Layout> other)  // NOLINT(google-explicit-constructor)
       : Matrix(other.data, other.rows, other.cols, other.layout) {}
 
+  /// The element (i, j), on its device alone.
   constexpr T& operator()(std::int64_t i, std::int64_t j) const { return data[layout(i, j)]; }
+  /// Elements of the matrix, without padding.
   constexpr std::int64_t size() const { return rows * cols; }
   /// Elements from data to the end of what the view may touch.
   constexpr std::int64_t capacity() const { return layout.capacity(rows, cols); }
+  /// Whether there is no element.
   constexpr bool empty() const { return rows == 0 || cols == 0; }
 };
 
+/// `length` elements of T, one after another.
 template <class T>
 struct Vector {
   T* data = nullptr;
   std::int64_t length = 0;
 
+  /// Empty, or over memory.
   constexpr Vector() = default;
   constexpr Vector(T* data, std::int64_t length) : data(data), length(length) {}
   /// Vector<T> -> Vector<const T>.
@@ -49,6 +55,7 @@ struct Vector {
       Vector<U> other)  // NOLINT(google-explicit-constructor)
       : Vector(other.data, other.length) {}
 
+  /// The element i, on its device alone.
   constexpr T& operator()(std::int64_t i) const { return data[i]; }
 };
 
@@ -59,6 +66,7 @@ struct Batch {
   std::int64_t count = 1;
   std::int64_t stride = 0;
 
+  /// Empty, or `count` matrices.
   constexpr Batch() = default;
   constexpr Batch(Matrix<T, Layout> first, std::int64_t count, std::int64_t stride)
       : first(first), count(count), stride(stride) {}
@@ -73,6 +81,7 @@ struct Batch {
       Batch<U, Layout> other)  // NOLINT(google-explicit-constructor)
       : first(other.first), count(other.count), stride(other.stride) {}
 
+  /// One of the matrices.
   constexpr Matrix<T, Layout> operator[](std::int64_t i) const {
     return {first.data + i * stride, first.rows, first.cols, first.layout};
   }

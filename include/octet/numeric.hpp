@@ -12,13 +12,16 @@
 
 namespace octet {
 
+/// The other element types.
 using s8 = std::int8_t;
 using s32 = std::int32_t;
 using f32 = float;
 
+/// binary16, by its bits; uninitialized by default.
 struct f16 {
   std::uint16_t bits;
 
+  /// Uninitialized.
   f16() = default;
   /// Rounds to nearest even; magnitudes of 65520 and above become infinity, NaN stays (quiet) NaN.
   constexpr explicit f16(float value) : bits(round(value)) {}
@@ -60,9 +63,11 @@ struct f16 {
   }
 };
 
+/// The upper half of binary32, by its bits; uninitialized by default.
 struct bf16 {
   std::uint16_t bits;
 
+  /// Uninitialized.
   bf16() = default;
   /// Rounds to nearest even; NaN stays (quiet) NaN.
   constexpr explicit bf16(float value) : bits(round(value)) {}
@@ -90,6 +95,7 @@ struct bf16 {
 struct e4m3 {
   std::uint8_t bits;
 
+  /// Uninitialized.
   e4m3() = default;
   /// Rounds to nearest even and saturates at 448, also from infinity; NaN stays NaN.
   constexpr explicit e4m3(float value) : bits(round(value)) {}
@@ -130,8 +136,10 @@ struct e4m3 {
 
 static_assert(sizeof(f16) == 2 && sizeof(bf16) == 2 && sizeof(e4m3) == 1);
 
+/// An element type as a value.
 enum class DType : std::uint8_t { s8, s32, f16, bf16, f32, e4m3 };
 
+/// The value that names a type.
 template <class T>
 inline constexpr DType kDType = [] {
   static_assert(sizeof(T) == 0, "no DType names this type");
@@ -150,6 +158,7 @@ inline constexpr DType kDType<f32> = DType::f32;
 template <>
 inline constexpr DType kDType<e4m3> = DType::e4m3;
 
+/// As records have it: f16.
 constexpr std::string_view name(DType type) {
   switch (type) {
     case DType::s8:

@@ -20,19 +20,31 @@
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
 #include "octet/quantize_e4m3.hpp"
+#include "octet/rounding.hpp"
 #include "octet/scaled_gemm.hpp"
 #include "octet/scaled_gemm_e4m3.hpp"
 #include "octet/transform.hpp"
 
 namespace octet {
 
-/// Q is s8 or e4m3.
-template <class T, class Q = s8>
+/// Quantization of a tensor, once for each direction in which it is contracted.
+template <class T>
 struct QuantizeStage {
   Matrix<const T> x;
-  Matrix<Q> q_row;
+  Matrix<s8> q_row;
   Vector<float> row_scale;
-  Matrix<Q> q_col;  // no data: the row copy alone is wanted
+  Matrix<s8> q_col;  // no data: the row copy alone is wanted
+  Vector<float> col_scale;
+  std::optional<StochasticRounding> rounding{};  // none: to nearest
+};
+
+/// The same to e4m3.
+template <class T>
+struct QuantizeE4m3Stage {
+  Matrix<const T> x;
+  Matrix<e4m3> q_row;
+  Vector<float> row_scale;
+  Matrix<e4m3> q_col;  // no data: the row copy alone is wanted
   Vector<float> col_scale;
 };
 
@@ -50,13 +62,15 @@ struct DecomposeStage {
   Vector<std::byte> workspace;
 };
 
+/// x into the order that a tiled product reads.
 template <class L>
 struct TransformStage {
   Matrix<const s8> x;
   Matrix<s8, L> y;
 };
 
-/// A product whose second operand is in a tiled order.
+/// acc = a . b^T, exact, where the second operand is in a tiled order. The plan is made by
+/// plan_stage.
 template <class B, class L>
 struct GemmS8Stage {
   Matrix<const s8, Col32> a;
@@ -75,6 +89,7 @@ struct ScaledGemmStage {
   std::optional<ScaledGemmPlan<B>> plan;
 };
 
+/// An e4m3 product, scaled and rounded in the same call.
 template <class B, class T>
 struct ScaledGemmE4m3Stage {
   Matrix<const e4m3> a, b;
@@ -94,6 +109,7 @@ struct DequantizeStage {
   Matrix<T> out;
 };
 
+/// out = a . b^T + bias in 16 bits. The plan is made by plan_stage.
 template <class B, class T>
 struct GemmStage {
   Operand<T> a, b;
@@ -110,6 +126,7 @@ struct SpmmStage {
   Matrix<T> out;
 };
 
+/// The list that SpmmTransposedStage reads, from the one that DecomposeStage wrote.
 template <class T>
 struct SortStage {
   CooList<T> by_row, by_column;
@@ -131,21 +148,22 @@ struct ColumnSumStage {
   Vector<T> sum;
 };
 
+/// One call, and where in the step it belongs.
 template <class B, class T>
 struct Stage {
   std::string_view tensor;  // what is quantized ("a", "w1", ...); empty for the other operators
   Product product;          // the product that it belongs to, the first one that needs it
   bool weights = false;     // left out when quantized weights are kept
-  std::variant<QuantizeStage<T>, QuantizeStage<T, e4m3>, ScaledGemmE4m3Stage<B, T>,
-               DecomposeStage<T>, TransformStage<Col32>, TransformStage<Col4_4R2_8C>,
-               TransformStage<Col32_2R_4R4>, GemmS8Stage<B, Col4_4R2_8C>,
-               GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>, DequantizeStage<T, Col32>,
-               GemmStage<B, T>, SpmmStage<T>, SortStage<T>, SpmmTransposedStage<T>,
-               ColumnSumStage<T>>
+  std::variant<QuantizeStage<T>, QuantizeE4m3Stage<T>, ScaledGemmE4m3Stage<B, T>, DecomposeStage<T>,
+               TransformStage<Col32>, TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>,
+               GemmS8Stage<B, Col4_4R2_8C>, GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>,
+               DequantizeStage<T, Col32>, GemmStage<B, T>, SpmmStage<T>, SortStage<T>,
+               SpmmTransposedStage<T>, ColumnSumStage<T>>
       work;
 };
 
-// ---- plans ----
+/// Makes the plan of a stage that needs one and has none, which overwrites its result.
+/// @{
 
 template <class B, class Work>
 void plan_stage(GemmWorkspace<B>&, Work&) {}
@@ -175,10 +193,28 @@ void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
   if (!s.plan) s.plan = plan_gemm<T>(workspace, s.a, s.b, s.out, s.bias);
 }
 
-// ---- calls ----
+/// @}
 
-template <class B, class T, class Q>
-void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T, Q>& s) {
+/// Queues a stage's call on the backend's stream, after plan_stage. Errors: those of its operator.
+/// @{
+
+template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
+  if (s.rounding) {
+    if (s.q_col.data == nullptr) {
+      quantize_rowwise<T>(backend, s.x, *s.rounding, s.q_row, s.row_scale);
+    } else {
+      quantize_row_col<T>(backend, s.x, *s.rounding, s.q_row, s.row_scale, s.q_col, s.col_scale);
+    }
+  } else if (s.q_col.data == nullptr) {
+    quantize_rowwise<T>(backend, s.x, s.q_row, s.row_scale);
+  } else {
+    quantize_row_col<T>(backend, s.x, s.q_row, s.row_scale, s.q_col, s.col_scale);
+  }
+}
+
+template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>&, QuantizeE4m3Stage<T>& s) {
   if (s.q_col.data == nullptr) {
     quantize_rowwise<T>(backend, s.x, s.q_row, s.row_scale);
   } else {
@@ -245,5 +281,7 @@ template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, ColumnSumStage<T>& s) {
   column_sum<T>(backend, s.x, s.sum);
 }
+
+/// @}
 
 }  // namespace octet

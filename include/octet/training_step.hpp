@@ -21,6 +21,10 @@
 // f32 along K, as users of this type have it by default (Transformer Engine: use_split_accumulator
 // for dgrad and wgrad; torchao: use_fast_accum for outputs).
 //
+// Gradients may be rounded to int8 stochastically (rounding.hpp). A run draws the words of the last
+// set_rounding_offset, and the same run draws the same words: the results of equal inputs are
+// equal.
+//
 // A step is a list of stages (stage.hpp). It knows no backend and owns no memory but its plans.
 #pragma once
 
@@ -43,6 +47,8 @@
 
 namespace octet {
 
+/// A step on one backend for tensors of T, f16 or bf16. Errors: std::invalid_argument that says
+/// what of the shape, options or workspace is wrong, and those of the operators.
 template <class B, class T>
 class TrainingStep {
  public:
@@ -84,6 +90,7 @@ class TrainingStep {
     }
   }
 
+  /// One stage's call, which reads what earlier stages left.
   void run(Stage<B, T>& stage) {
     std::visit([this](auto& work) { run_stage(backend_, gemm_workspace_, work); }, stage.work);
   }
@@ -93,6 +100,17 @@ class TrainingStep {
     std::visit([this](auto& work) { plan_stage(gemm_workspace_, work); }, stage.work);
   }
 
+  /// Words of their own for the gradients of the next runs: grad draws from `offset` on, d1 from
+  /// the one after it, so two runs are independent when their offsets are two or more apart. A
+  /// graph replays the words that were set when it was captured.
+  void set_rounding_offset(std::uint64_t offset) {
+    for (Stage<B, T>& stage : stages_) {
+      auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
+      if (work != nullptr) work->rounding = rounding_of(stage.tensor, offset);
+    }
+  }
+
+  /// What the step was made for.
   const LayerShape& shape() const { return shape_; }
   const StepOptions& options() const { return options_; }
   /// Result of a product: out1, out2, d1, d2, grad_w2, grad_w1 in the order of kProducts.
@@ -107,6 +125,7 @@ class TrainingStep {
   /// Where in the workspace something lives: (offset, bytes), ascending; the rest is gaps.
   const std::vector<std::pair<std::int64_t, std::int64_t>>& extents() const { return extents_; }
 
+  /// Bytes between any two of them, for guards.
   static constexpr std::int64_t kGap = 256;
 
  private:
@@ -130,10 +149,12 @@ class TrainingStep {
             "training_step: the policy has passes in s8 and in e4m3, but a tensor is quantized to "
             "one of them: choose one beside native");
       }
-      if (options.layout != StepLayout::row || options.threshold != 0) {
+      if (options.layout != StepLayout::row || options.threshold != 0 ||
+          options.gradient_rounding != Rounding::nearest) {
         throw std::invalid_argument(
-            "training_step: the policy has passes in e4m3, which need the layout row and the "
-            "threshold 0: tiled orders and outliers are of int8");
+            "training_step: the policy has passes in e4m3, which need the layout row, the "
+            "threshold "
+            "0 and rounding to nearest: the others are of int8");
       }
     }
     if (!(options.threshold >= 0)) {
@@ -262,14 +283,23 @@ class TrainingStep {
     if (!row && !col) return {};
     const Quantized q = take_quantized(rows, cols, col, weights);
     if (policy_.uses(Precision::e4m3)) {
-      stages_.push_back({tensor, product, weights,
-                         QuantizeStage<T, e4m3>{x, as_e4m3(q.row.q), q.row.scale, as_e4m3(q.col.q),
-                                                q.col.scale}});
+      stages_.push_back(
+          {tensor, product, weights,
+           QuantizeE4m3Stage<T>{x, as_e4m3(q.row.q), q.row.scale, as_e4m3(q.col.q), q.col.scale}});
       return q;
     }
-    stages_.push_back({tensor, product, weights,
-                       QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale}});
+    stages_.push_back(
+        {tensor, product, weights,
+         QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale, rounding_of(tensor, 0)}});
     return q;
+  }
+
+  /// Of what is neither grad nor d1: to nearest.
+  std::optional<StochasticRounding> rounding_of(std::string_view tensor,
+                                                std::uint64_t offset) const {
+    if (options_.gradient_rounding == Rounding::nearest) return std::nullopt;
+    if (tensor != "grad" && tensor != "d1") return std::nullopt;
+    return StochasticRounding{options_.rounding_seed, tensor == "grad" ? offset : offset + 1};
   }
 
   Quantized take_quantized(std::int64_t rows, std::int64_t cols, bool col, bool weights) {

@@ -15,9 +15,9 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <new>
 #include <sstream>
 
+#include "allocations.hpp"
 #include "cpu/parallel.hpp"
 
 namespace octet {
@@ -133,6 +133,12 @@ std::int64_t last_level_cache_bytes() {
   return bytes;
 }
 
+/// Outlives every buffer of static storage duration.
+Allocations& allocations() {
+  static Allocations& all = *new Allocations(Cpu::kName);
+  return all;
+}
+
 void copy_bytes(void* destination, const void* source, std::size_t bytes) {
   cpu::parallel_for(static_cast<std::int64_t>(bytes), kCopyPieceBytes,
                     [&](std::int64_t begin, std::int64_t end) {
@@ -156,23 +162,40 @@ DeviceInfo device_info(Cpu) {
   return info;
 }
 
-std::int64_t free_memory(Cpu) { return memory_now().free_bytes; }
+std::int64_t free_memory(Cpu) { return allocations().within_limit(memory_now().free_bytes); }
+
+MemoryUse memory_use(Cpu) noexcept { return allocations().use(); }
+void reset_memory_peak(Cpu) noexcept { allocations().reset_peak(); }
+void limit_memory(Cpu, const MemoryLimit& limit) noexcept { allocations().limit(limit); }
 
 void* allocate(Cpu, std::size_t bytes) {
   if (bytes == 0) return nullptr;
+  allocations().request(bytes);
   const bool large = bytes >= kLargeRequestBytes;
-  if (large && bytes > static_cast<std::uint64_t>(free_memory(Cpu{}))) throw std::bad_alloc();
+  if (large && bytes > static_cast<std::uint64_t>(free_memory(Cpu{}))) {
+    throw allocations().refusal(bytes);
+  }
   // aligned_alloc takes multiples of the alignment; what is near the largest size_t has none.
   const std::size_t alignment = large ? kHugePageBytes : kAlignmentBytes;
-  if (bytes > std::numeric_limits<std::size_t>::max() / 2) throw std::bad_alloc();
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2) throw allocations().refusal(bytes);
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, rounded);
-  if (data == nullptr) throw std::bad_alloc();
+  if (data == nullptr) throw allocations().refusal(bytes);
+  try {
+    allocations().add(data, bytes);
+  } catch (...) {
+    std::free(data);
+    throw;
+  }
   if (large) madvise(data, rounded, MADV_HUGEPAGE);  // advice: nothing is lost when it is refused
   return data;
 }
 
-void deallocate(Cpu, void* data) noexcept { std::free(data); }
+void deallocate(Cpu, void* data) noexcept {
+  if (data == nullptr) return;
+  allocations().remove(data);  // first: once it is free, another thread may be given it
+  std::free(data);
+}
 
 void copy_to_host(Cpu, void* host, const void* device, std::size_t bytes) {
   copy_bytes(host, device, bytes);

@@ -1,5 +1,5 @@
-// The arithmetic of quantization that quantize.cpp and outliers.cpp share; the contract is
-// octet/quantize.hpp.
+// The arithmetic of quantization that quantize.cpp, quantize_stochastic.cpp and outliers.cpp share;
+// the contract is octet/quantize.hpp.
 //
 // What counts is asked of `kept(bits of |x|, column)`: an element that is not kept is in no
 // statistic and is 0 in both int8 copies.

@@ -10,18 +10,57 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <new>
 #include <stdexcept>
+#include <string>
 
+#include "allocations.hpp"
 #include "cuda/error.hpp"
 
 namespace octet {
+namespace {
+
+/// Whether a status is one after which, as the runtime's reference has it, the process must be
+/// ended and started again.
+bool leaves_nothing_usable(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorDeviceUninitialized:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorNoDevice:
+    case cudaErrorSystemNotReady:
+    case cudaErrorUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Outlives every buffer of static storage duration.
+Allocations& allocations() {
+  static Allocations& all = *new Allocations(Cuda::kName);
+  return all;
+}
+
+}  // namespace
 
 void cuda::check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  throw std::runtime_error(
-      fmt::format("{}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status)));
+  const std::string text =
+      fmt::format("{}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+  if (leaves_nothing_usable(status)) throw DeviceLost(text);
+  throw std::runtime_error(text);
 }
 
 namespace {
@@ -111,23 +150,36 @@ DeviceInfo device_info(Cuda) {
 std::int64_t free_memory(Cuda) {
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking for free device memory");
-  return static_cast<std::int64_t>(free);
+  return allocations().within_limit(static_cast<std::int64_t>(free));
 }
+
+MemoryUse memory_use(Cuda) noexcept { return allocations().use(); }
+void reset_memory_peak(Cuda) noexcept { allocations().reset_peak(); }
+void limit_memory(Cuda, const MemoryLimit& limit) noexcept { allocations().limit(limit); }
 
 void* allocate(Cuda, std::size_t bytes) {
   if (bytes == 0) return nullptr;
+  allocations().request(bytes);
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
-    throw std::bad_alloc();
+    throw allocations().refusal(bytes);
   }
   check(status, "allocating device memory");
+  try {
+    allocations().add(data, bytes);
+  } catch (...) {
+    cudaFree(data);
+    throw;
+  }
   return data;
 }
 
 void deallocate(Cuda, void* data) noexcept {
-  if (data != nullptr && cudaFree(data) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  if (data == nullptr) return;
+  allocations().remove(data);  // first: once it is free, another thread may be given it
+  if (cudaFree(data) != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
 void copy_to_host(Cuda backend, void* host, const void* device, std::size_t bytes) {

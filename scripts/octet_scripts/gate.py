@@ -8,6 +8,7 @@ from pathlib import Path
 
 from octet_scripts import gate_floors, gate_merge
 from octet_scripts.gate_verdict import USAGE, GateError
+from octet_scripts.texts import plain_name
 
 THRESHOLDS = Path(__file__).resolve().parents[2] / "tests" / "thresholds"
 
@@ -114,13 +115,17 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("scripts/gate: interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"scripts/gate {options.command}: {where}{error.strerror}", file=sys.stderr)
+        return USAGE
     except GateError as error:
         print(f"scripts/gate {options.command}: {error}", file=sys.stderr)
         if options.markdown:
             try:
                 with open(options.markdown, "a", encoding="utf-8") as file:
                     verdict = "FAIL" if error.status == 1 else "no verdict"
-                    file.write(f"### scripts/gate {options.command}: {verdict}\n\n{error}\n\n")
+                    file.write(f"### scripts/gate {options.command}: {verdict}\n\n{plain_name(str(error))}\n\n")
             except OSError:
                 pass  # the sentence above was said
         return error.status

@@ -110,13 +110,14 @@ def build(side, source, preset, log):
 
 
 def find_programs(side):
-    """The test programs of a build folder."""
-    folder = side.build / "tests"
-    side.programs = {
-        path.name: path.resolve()
-        for path in sorted(folder.glob("*_test"))
-        if path.is_file() and os.access(path, os.X_OK)
-    }
+    """The test programs of a build folder, in its tests/ or in itself."""
+    for folder in (side.build, side.build / "tests"):
+        programs = {
+            path.name: path.resolve()
+            for path in sorted(folder.glob("*_test"))
+            if path.is_file() and os.access(path, os.X_OK)
+        }
+        side.programs = programs or side.programs
     if not side.programs:
         raise side.error(f"no test program in {folder}: is {side.name} built?")
 

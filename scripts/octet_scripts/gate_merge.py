@@ -17,10 +17,15 @@ from octet_scripts.gate_state import State
 from octet_scripts.gate_statistics import Plan, conduct
 from octet_scripts.gate_verdict import EXIT_STATUS, GateError
 
-ROOT = Path(__file__).resolve().parents[2]
+HOME = Path(__file__).resolve().parents[2]
+# Whose commits and builds are judged: the tree that this is part of; of an installed octet, the
+# project in the current folder.
+ROOT = HOME if (HOME / "scripts" / "install").exists() else Path.cwd()
 # What an environment can change about the cases; a pair measured under another is refused.
 VARIABLES = ("OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
-             "OCTET_POLICY", "OCTET_CACHE", "OCTET_PLANS", "CUDA_VISIBLE_DEVICES")  # fmt: skip
+             "OCTET_POLICY", "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE",
+             "OCTET_OUTLIER_SHARE", "OCTET_BIAS", "OCTET_SIZES", "OCTET_TENSORS", "OCTET_CACHE",
+             "OCTET_PLANS", "CUDA_VISIBLE_DEVICES")  # fmt: skip
 
 
 class HeadIsBroken(Exception):
@@ -64,7 +69,7 @@ def asked(options, base, head):
 def prepare(side, state, options):
     if side.build is None:
         preset = os.environ.get("OCTET_PRESET", "cpu")
-        builds.set_up(ROOT, install=not options.no_install)
+        builds.set_up(HOME, install=not options.no_install)
         source = state.folder.resolve() / side.name
         builds.check_out(ROOT, side, source)
         side.build = builds.build(side, source, preset, state.folder / f"{side.name}-build.log")
@@ -236,6 +241,8 @@ def main(options):
         if builds.git(ROOT, "status", "--porcelain").stdout.strip():
             tell(f"head is the commit {head.label}; uncommitted changes are no part of it")
     with lock(wait=not options.no_wait):
+        if tensors := os.environ.get("OCTET_TENSORS"):
+            os.environ["OCTET_TENSORS"] = os.path.abspath(tensors)
         state = State(options.state or ROOT / "build" / "gate" / name, asked(options, base, head))
         if options.command == "aa" and head.build is None and not options.two_builds:
             prepare(base, state, options)

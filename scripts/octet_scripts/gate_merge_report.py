@@ -14,6 +14,7 @@ from octet_scripts.gate_statistics import (
     OPEN, judge_look, median, median_interval, smallest_visible,
 )  # fmt: skip
 from octet_scripts.gate_verdict import FAIL, INCONCLUSIVE, PASS, GateError, worst
+from octet_scripts.records import strict_json
 from octet_scripts.table import Grid
 
 FOLDER = "tests/thresholds"
@@ -123,7 +124,7 @@ def false_alarms(run, plan):
 def read_history(history):
     """(A/A, chances, false alarms) that a file tells of; nothing where there is none."""
     try:
-        told = [json.loads(text) for text in Path(history).read_text().splitlines()]
+        told = [strict_json(text) for text in Path(history).read_text().splitlines()]
         rows = [row for entry in told for row in entry["looks"]]
         return len(told), sum(row[1] for row in rows), sum(row[2] for row in rows)
     except FileNotFoundError:

@@ -6,12 +6,13 @@ import subprocess
 import tempfile
 
 from octet_scripts import gate_thresholds, records
-from octet_scripts.bench import describe_exit
+from octet_scripts.bench import ENDS, count_lines, describe_exit, die_with_parent
 from octet_scripts.gate_verdict import GateError
 from octet_scripts.records import at
 
 FILTER_BYTES = 100_000  # of one argument, of which Linux takes 128 KiB
 BAD = ("FAILED", "MISTRUSTED", "INVALID")
+OWN_ENDS = (0, 1, 2)  # of a process that came to its last case, or began none
 OWN_VARIANTS = ("int8_kept",)  # time is int8_every_step's, and the native ones are baselines
 
 
@@ -29,7 +30,8 @@ def chunks(cases):
 
 
 def run_program(side, program, cases, records_file, timeout_s):
-    """Runs cases in one process, which appends its records. Returns why it ended badly, or None."""
+    """Runs cases in one process, which appends its records; where a case ends its process, those
+    that follow it in another. Returns why one ended badly, or None."""
     # The gate judges skips and floors by itself: base's floors, over all processes together. The
     # folder of the records holds no thresholds.
     environment = dict(os.environ, OCTET_RECORDS=str(records_file),
@@ -38,28 +40,43 @@ def run_program(side, program, cases, records_file, timeout_s):
         environment.pop(name, None)
     bad_end = None
     for chunk in chunks(cases):
-        command = [str(side.programs[program]), "--gtest_filter=" + ":".join(chunk)]
-        try:
-            with tempfile.TemporaryFile() as output, subprocess.Popen(
-                command, env=environment, cwd=side.build, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT,
-            ) as process:  # fmt: skip
-                try:
-                    status = process.wait(timeout_s)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    bad_end = f"ended by the gate after {timeout_s} s"
-                    continue
-                except BaseException:
-                    process.kill()
-                    raise
-                if status != 0:
-                    output.seek(0)
-                    last = output.read().decode(errors="replace").strip().splitlines()[-1:]
-                    bad_end = ": ".join([describe_exit(status), *last])
-        except OSError as error:
-            raise GateError(f"cannot run {command[0]}: {error.strerror}") from None
+        while chunk:
+            skip = count_lines(records_file)
+            status, end = run_once(side, program, chunk, environment, timeout_s)
+            bad_end = end or bad_end
+            if status in OWN_ENDS:
+                break
+            found = records.read(records_file, skip)[0] if records_file.exists() else []
+            recorded = {record.get("test") for record in found}
+            left = [case for case in chunk if case not in recorded]
+            # Unless the case that ended it has a record, it is the first that has none.
+            chunk = left if status in ENDS and len(left) < len(chunk) else left[1:]
     return bad_end
+
+
+def run_once(side, program, cases, environment, timeout_s):
+    """(exit status, why that is bad or None) of one process."""
+    command = [str(side.programs[program]), "--gtest_filter=" + ":".join(cases)]
+    try:
+        with tempfile.TemporaryFile() as output, subprocess.Popen(
+            command, env=environment, cwd=side.build, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
+        ) as process:  # fmt: skip
+            try:
+                status = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return None, f"ended by the gate after {timeout_s} s"
+            except BaseException:
+                process.kill()
+                raise
+            if status == 0:
+                return status, None
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-1:]
+            return status, ": ".join([describe_exit(status), *last])
+    except OSError as error:
+        raise GateError(f"cannot run {command[0]}: {error.strerror}") from None
 
 
 def reduce_case(case_records):

@@ -1,10 +1,12 @@
 """What a gate says: one sequence of tables and sentences, in the terminal (at most 100 columns)
 and in Markdown."""
 
+import html
 import textwrap
 
 from octet_scripts.gate_verdict import GateError
 from octet_scripts.table import WIDTH, Grid
+from octet_scripts.texts import clean, plain_name
 
 
 def by_suite(tests):
@@ -69,16 +71,16 @@ class Report:
     def markdown(self):
         lines = [f"### {self.title}" + (f": {self.ending[0]}" if self.ending else ""), ""]
         if self.ending:
-            lines += [self.ending[1], ""]
+            lines += [plain_name(self.ending[1]), ""]
         for kind, content in self.parts:
             if kind == "grid":
                 lines += [*content.markdown(), ""]
             elif kind == "names":
                 heading, texts = content
-                lines += [f"<details><summary>{heading}</summary>", ""]
-                lines += [f"- {text}" for text in texts] + ["", "</details>", ""]
+                lines += [f"<details><summary>{html.escape(clean(heading))}</summary>", ""]
+                lines += [f"- {plain_name(text)}" for text in texts] + ["", "</details>", ""]
             else:
-                lines += [line for text in content for line in (text, "")]
+                lines += [line for text in content for line in (plain_name(text), "")]
         return "\n".join(lines) + "\n"
 
     def print(self, file):
@@ -96,6 +98,6 @@ class Report:
 
 def wrap(text, first, following):
     return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=following,
+        clean(text), WIDTH, initial_indent=first, subsequent_indent=following,
         break_on_hyphens=False,
     ) or [""]  # fmt: skip

@@ -6,12 +6,14 @@
   plans         the algorithms that base chose and both sides take (OCTET_PLANS)
 """
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from octet_scripts.gate_machine import tell
 from octet_scripts.gate_verdict import GateError
+from octet_scripts.records import strict_json
 
 SCHEMA_VERSION = 1
 
@@ -25,7 +27,7 @@ class State:
         asked = json.loads(json.dumps({"schema": SCHEMA_VERSION, **asked}))
         try:
             if self.file.exists():
-                self.content = json.loads(self.file.read_text(encoding="utf-8"))
+                self.content = strict_json(self.file.read_text(encoding="utf-8"))
                 self._compare(asked)
             elif self.folder.exists() and any(self.folder.iterdir()):
                 raise GateError(f"{self.folder} is not empty and holds no gate's state; "
@@ -51,7 +53,10 @@ class State:
     def _write(self):
         text = json.dumps(self.content, indent=1) + "\n"
         part = self.file.with_suffix(".part")
-        part.write_text(text, encoding="utf-8")
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # or a machine that stops could leave the new name empty
         os.replace(part, self.file)
 
     def pin(self, key, value):
@@ -71,7 +76,7 @@ class State:
         with open(self.pairs_file, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    pair = json.loads(line)
+                    pair = strict_json(line.decode())
                     if not line.endswith(b"\n") or pair["pair"] != len(found):
                         raise ValueError
                 except (ValueError, KeyError, TypeError):
@@ -87,7 +92,13 @@ class State:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line  # ends what a killed run left
-            os.write(descriptor, line)
+            try:
+                written = os.write(descriptor, line)
+            except OSError:
+                written = 0
+            if written != len(line):
+                os.ftruncate(descriptor, size)
+                raise OSError(errno.ENOSPC, "no room for a pair", str(self.pairs_file))
         finally:
             os.close(descriptor)
 

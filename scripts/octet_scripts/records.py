@@ -1,6 +1,7 @@
 """Reads records: JSON Lines, strict, one line for each case (tests/harness/record.schema.json)."""
 
 import json
+import math
 
 from octet_scripts import schema
 
@@ -24,11 +25,28 @@ def _reject_duplicates(pairs):
     return record
 
 
+MOST_DIGITS = 20  # of 64 bits, with a sign
+
+
+def _parse_integer(text):
+    if len(text) > MOST_DIGITS:
+        raise RecordError(f"{text[:MOST_DIGITS]}... has {len(text)} digits, more than 64 bits hold")
+    return int(text)
+
+
+def _parse_number(text):
+    value = float(text)
+    if math.isinf(value):
+        raise RecordError(f"{text[:40]} is more than a number can be")
+    return value
+
+
 def strict_json(text):
     """The value in a text. RecordError where JSON does not say what it is, or says it twice."""
     try:
         return json.loads(
-            text, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicates
+            text, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicates,
+            parse_int=_parse_integer, parse_float=_parse_number,
         )
     except json.JSONDecodeError as error:
         raise RecordError(f"not JSON: {error.msg} at column {error.colno}") from None

@@ -13,7 +13,7 @@ from octet_scripts import records, table
 from octet_scripts.gate_thresholds import STATES, figures, judge
 from octet_scripts.gate_thresholds import read as read_floors
 from octet_scripts.records import at
-from octet_scripts.report_svg import clean
+from octet_scripts.texts import clean
 
 SCHEMA = Path(__file__).resolve().parents[2] / "tests" / "harness" / "record.schema.json"
 NEEDED = ("run", "status", "test", "backend", "operator", "time_utc")
@@ -111,7 +111,9 @@ def suite_and_problem(test):
     found = re.fullmatch(r"[^/]+/([^./]+)\.[^./]+/(.+)", test)
     if not found:
         return test, ""
-    return found[1], re.sub(r"^(\d+k)_", r"\1 ", found[2])
+    # A batch's b3_ is no size.
+    parts = r"^(?!b\d+_)(.+?)_(fc[12]_|\d+x\d+|scores_|context_)"
+    return found[1], re.sub(parts, r"\1 \2", found[2])
 
 
 def product_of(operator):

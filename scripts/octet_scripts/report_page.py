@@ -1,15 +1,17 @@
 """The page and the Markdown report: what is said, in which order, around the plots."""
 
 import hashlib
-import re
 from collections import Counter
 from dataclasses import dataclass
 
-from octet_scripts import report_floors, report_history, report_roofline, report_step, table
+from octet_scripts import (
+    report_curve, report_floors, report_history, report_roofline, report_step, table,
+)  # fmt: skip
 from octet_scripts.records import at
 from octet_scripts.report_data import measured, newest, step_name
 from octet_scripts.report_figures import duration
-from octet_scripts.report_svg import FONT, NARROW, PALETTE, WIDE, clean, escape, style
+from octet_scripts.report_svg import FONT, NARROW, PALETTE, WIDE, escape, style
+from octet_scripts.texts import plain
 
 TITLE = "octet: int8 training kernels, checked and timed"
 BAD_SHOWN = 50  # cases that did not pass
@@ -95,6 +97,7 @@ def sections_of(runs, thresholds):
         thresholds,
     )  # fmt: skip
     errors, more_errors = made(report_step.error_figures, lambda run: run.steps)
+    curves, more_curves = made(report_curve.curve_figures, report_curve.curves_of)
     return [
         Section("step", "The step", "Forward, backward and weight gradients of a feed-forward "
                 "layer: where its time goes. A bar is as long as the step took beside the faster "
@@ -108,6 +111,8 @@ def sections_of(runs, thresholds):
                 f"{more_floors}", floors, "No record with a ratio."),
         Section("errors", "Accuracy", f"What int8 costs.{more_errors}", errors,
                 "No record of a step's errors."),
+        Section("training", "Training", "Small layers trained through the step, in int8 and in 16 "
+                f"bits.{more_curves}", curves, "No record of a training."),
         Section("compared", "Side by side", "The last two runs of a device, and devices.",
                 report_history.comparison_figures(runs),
                 "No two runs have a case in common."),
@@ -288,11 +293,6 @@ def page(runs, sections):
 
 
 # ---- Markdown ----
-
-
-def plain(text):
-    """A text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|~&$@]|:(?=//))", r"\\\1", clean(text))
 
 
 def markdown_table(columns, rows):

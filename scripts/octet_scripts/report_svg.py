@@ -8,12 +8,12 @@ light and dark. Plots are drawn for a width, WIDE or NARROW, so that text keeps 
 
 import html
 import math
-import unicodedata
+
+from octet_scripts.texts import clean
 
 WIDE, NARROW = 920, 360
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 CHARACTER = 0.56  # mean width of one, in font sizes
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of what is not seen
 
 # Role: (in light, in dark). Hues that colour-blind readers tell apart, by lightness as well.
 PALETTE = {
@@ -59,18 +59,6 @@ COLOURED = (
     (".halo", "stroke: {surface};"),
     (".edge", "stroke: {surface};"),
 )
-
-
-def clean(text):
-    """Without what XML forbids and what no reader sees."""
-
-    def visible(character):
-        if character in "\t\n\r":
-            return " "
-        hidden = unicodedata.category(character) in HIDDEN or ord(character) & 0xFFFE == 0xFFFE
-        return "\ufffd" if hidden else character
-
-    return "".join(map(visible, str(text)))
 
 
 def escape(text):

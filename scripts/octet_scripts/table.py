@@ -7,6 +7,8 @@ and product, and on dequantize where that is not part of the product. At most 10
 """
 
 import argparse
+import os
+import re
 import signal
 import sys
 import textwrap
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 from octet_scripts import records
 from octet_scripts.records import at
+from octet_scripts.texts import clean, plain_name
 
 WIDTH = 100
 OPERATOR = "training_step"
@@ -22,6 +25,13 @@ NATIVE = ("native", "native_transposed")
 EIGHT_BITS = ("int8", "fp8")
 DTYPES = ("f16", "bf16")
 UNKNOWN = "-"
+LEAST_NAME_WIDTH = 10  # a product's name
+TAIL_WIDTH = len(" bf16, us")
+
+
+def shortened(text, width):
+    kept = min(TAIL_WIDTH, width // 2)
+    return text if len(text) <= width else f"{text[: width - kept - 1]}~{text[-kept:]}"
 
 
 @dataclass
@@ -32,9 +42,15 @@ class Grid:
     rows: list
 
     def text(self):
-        rows = [[heading for heading, _ in self.columns], *self.rows]
+        rows = [[heading for heading, _ in self.columns],
+                *([clean(cell) for cell in row] for row in self.rows)]  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
+        # A size's name may be of any user's making: what is too long is cut in its middle.
+        excess = sum(widths) + gap * (len(widths) - 1) - WIDTH
+        if excess > 0:
+            widths[0] = max(LEAST_NAME_WIDTH, widths[0] - excess)
+            rows = [[shortened(row[0], widths[0]), *row[1:]] for row in rows]
         lines = []
         for row in rows:
             cells = (
@@ -50,7 +66,7 @@ class Grid:
             return "| " + " | ".join(cells) + " |"
 
         rule = ["--:" if align == ">" else ":--" for _, align in self.columns]
-        rows = [[cell.strip().replace("|", "\\|") for cell in row] for row in self.rows]
+        rows = [[plain_name(cell.strip()) for cell in row] for row in self.rows]
         return [line([heading for heading, _ in self.columns]), line(rule), *map(line, rows)]
 
 
@@ -158,6 +174,17 @@ class Step:
             for entry in at(self.record, "step", "outliers") or []
         ]
         return [f"{self.size} {self.dtype} outliers: {', '.join(found)}"] if found else []
+
+    def tensor_lines(self):
+        """What a step on tensors of its user's ran on."""
+        tensors = at(self.record, "tensors")
+        if tensors is None:
+            return []
+        text = f"{self.size} {self.dtype}: tensors of {tensors['file']}"
+        for stored in sorted({tensors["types"][name] for name in tensors["converted"]}):
+            names = [n for n in tensors["converted"] if tensors["types"][n] == stored]
+            text += f", converted from {stored}: {', '.join(names)}"
+        return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
     def kinds(self):
         """Of eight bits, that the record has steps in."""
@@ -402,7 +429,10 @@ def render(recorded, markdown=False):
     lines = []
     for group in groups(steps):
         what, facts = heading(group)
-        verdicts = [line for step in group for line in step.outlier_lines() + step.verdict_lines()]
+        verdicts = [line for step in group
+                    for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]  # fmt: skip
+        if not markdown:
+            verdicts = [clean(line) for line in verdicts]
         grids = [
             split(step, kind)
             for step in group
@@ -411,20 +441,38 @@ def render(recorded, markdown=False):
         ]
         grids = [grid for grid in (steady(group), beside(group), *grids) if grid]
         if markdown:
-            lines += [f"**{what}** ({facts})", "", *summary(group).markdown(), ""]
-            lines += [line for text in verdicts for line in (text, "")]
+            lines += [f"**{plain_name(what)}** ({plain_name(facts)})", "", *summary(group).markdown(), ""]
+            lines += [line for text in verdicts for line in (plain_name(text), "")]
             lines += [" ".join(legend(group)), ""]
             for grid in grids:
                 lines += [*grid.markdown(), ""]
             lines += [" ".join(split_legend(group)), ""] if grids else []
         else:
             for text in (what, facts):
-                lines += textwrap.wrap(text, WIDTH)
+                lines += textwrap.wrap(clean(text), WIDTH)
             lines += ["", *summary(group).text(), *verdicts, "", *legend(group), ""]
             for grid in grids:
                 lines += [*grid.text(), ""]
             lines += [*split_legend(group), ""] if grids else []
     return "\n".join(lines)
+
+
+COLOURS = {"PASSED": "32", "FAILED": "31", "MISTRUSTED": "31", "INVALID": "31", "SKIPPED": "33"}
+
+
+def takes_colour(stream):
+    """A terminal does, unless its user says otherwise (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text):
+    """The verdicts in colour: at the ends of rows, and before the reason where one is told."""
+    return re.sub(
+        rf"\b({'|'.join(COLOURS)})(?=$|: )",
+        lambda found: f"\x1b[{COLOURS[found[1]]}m{found[1]}\x1b[0m",
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def main(arguments=None):
@@ -454,5 +502,6 @@ def main(arguments=None):
             f"scripts/table: no training step among {len(recorded)} records", file=sys.stderr
         )
         return 2
-    print(text, end="")
+    in_colour = takes_colour(sys.stdout) and not options.markdown
+    print(painted(text) if in_colour else text, end="")
     return 2 if problems else 0

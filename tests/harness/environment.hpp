@@ -17,7 +17,9 @@ struct DeviceState {
   std::optional<double> power_w;
   std::optional<double> energy_j;                    // since the driver was loaded
   std::optional<std::vector<std::string>> throttle;  // reasons in force; none when empty
+  bool is_lost = false;                              // it fell off its bus, or answers no more
 };
+/// Throws DeviceLost where the device is.
 DeviceState device_state(Cpu);
 DeviceState device_state(Cuda);
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -62,6 +63,31 @@ std::string mistake_of(const Json& floor, std::set<std::array<std::string, 3>>& 
   return "";
 }
 
+}  // namespace
+
+Json floors_in(std::string_view text, const std::string& device, const std::string& path) {
+  const Json content = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto is = [&](const char* key, const Json& value) {
+    return content.contains(key) && content[key] == value;
+  };
+  const bool understood = content.is_object() && is("schema", 1) && is("device", device) &&
+                          content.contains("floors") && content["floors"].is_array();
+  if (!understood) {
+    throw std::runtime_error(fmt::format(
+        "thresholds: {} is no thresholds file of schema 1 for device '{}'", path, device));
+  }
+  std::set<std::array<std::string, 3>> seen;
+  for (std::size_t i = 0; i < content["floors"].size(); ++i) {
+    const std::string mistake = mistake_of(content["floors"][i], seen);
+    if (!mistake.empty()) {
+      throw std::runtime_error(fmt::format("thresholds: {}: floor {}: {}", path, i + 1, mistake));
+    }
+  }
+  return content["floors"];
+}
+
+namespace {
+
 /// The floors of this device; null where nobody set any.
 Json floors_of(const std::string& device, const std::string& directory) {
   std::string name = device;
@@ -70,23 +96,8 @@ Json floors_of(const std::string& device, const std::string& directory) {
   const std::filesystem::path path = std::filesystem::path(directory) / (name + ".json");
   if (!std::filesystem::exists(path)) return nullptr;
   std::ifstream file(path);
-  const Json content = Json::parse(file, nullptr, /*allow_exceptions=*/false);
-  const bool understood = content.is_object() && content.value("schema", 0) == 1 &&
-                          content.value("device", "") == device && content.contains("floors") &&
-                          content["floors"].is_array();
-  if (!understood) {
-    throw std::runtime_error(fmt::format(
-        "thresholds: {} is no thresholds file of schema 1 for device '{}'", path.string(), device));
-  }
-  std::set<std::array<std::string, 3>> seen;
-  for (std::size_t i = 0; i < content["floors"].size(); ++i) {
-    const std::string mistake = mistake_of(content["floors"][i], seen);
-    if (!mistake.empty()) {
-      throw std::runtime_error(
-          fmt::format("thresholds: {}: floor {}: {}", path.string(), i + 1, mistake));
-    }
-  }
-  return content["floors"];
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return floors_in(text, device, path.string());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "harness/check.hpp"
 #include "harness/options.hpp"
@@ -24,5 +25,9 @@ inline constexpr double kFloorPrecision = 0.01;
 /// in `directory`; no file, no floors. Throws std::runtime_error for a file that cannot be
 /// understood.
 Check judge_floors(Json& record, Check check, const std::string& directory = options().thresholds);
+
+/// The floors in the text of a device's file. Throws std::runtime_error that names `path` and the
+/// mistake.
+Json floors_in(std::string_view text, const std::string& device, const std::string& path);
 
 }  // namespace octet::harness

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <stdexcept>
@@ -14,15 +15,17 @@
 namespace octet::harness {
 namespace {
 
-std::optional<std::string> variable(const char* name) {
-  const char* value = std::getenv(name);
+using Find = std::function<const char*(const char*)>;
+
+std::optional<std::string> variable(const Find& find, const char* name) {
+  const char* value = find(name);
   if (value == nullptr || *value == '\0') return std::nullopt;
   return value;
 }
 
 template <class N>
-std::optional<N> number(const char* name, N least) {
-  const std::optional<std::string> text = variable(name);
+std::optional<N> number(const Find& find, const char* name, N least) {
+  const std::optional<std::string> text = variable(find, name);
   if (!text) return std::nullopt;
   N value{};
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
@@ -35,8 +38,8 @@ std::optional<N> number(const char* name, N least) {
 
 /// A number above 0, and up to `most`.
 template <class N>
-std::optional<N> positive(const char* name, N most, bool or_zero = false) {
-  const std::optional<std::string> text = variable(name);
+std::optional<N> positive(const Find& find, const char* name, N most, bool or_zero = false) {
+  const std::optional<std::string> text = variable(find, name);
   if (!text) return std::nullopt;
   N value{};
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
@@ -51,8 +54,9 @@ std::optional<N> positive(const char* name, N most, bool or_zero = false) {
 
 /// The value that one of `values` has for its name.
 template <class E>
-std::optional<E> choice(const char* variable_name, std::initializer_list<E> values) {
-  const std::optional<std::string> text = variable(variable_name);
+std::optional<E> choice(const Find& find, const char* variable_name,
+                        std::initializer_list<E> values) {
+  const std::optional<std::string> text = variable(find, variable_name);
   if (!text) return std::nullopt;
   std::vector<std::string_view> names;
   for (const E value : values) {
@@ -63,23 +67,35 @@ std::optional<E> choice(const char* variable_name, std::initializer_list<E> valu
                                           fmt::join(names, ", ")));
 }
 
-StepOptions read_step() {
+std::string beside_program(const char* name) {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (program.parent_path() / name).string();
+}
+
+StepOptions read_step(const Find& find, std::uint64_t seed) {
   StepOptions step;
-  step.layout =
-      choice("OCTET_LAYOUT", {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
-          .value_or(step.layout);
+  step.layout = choice(find, "OCTET_LAYOUT",
+                       {StepLayout::row, StepLayout::col_turing, StepLayout::col_ampere})
+                    .value_or(step.layout);
   step.threshold =
-      positive("OCTET_OUTLIER_THRESHOLD", std::numeric_limits<float>::max(), /*or_zero=*/true)
+      positive(find, "OCTET_OUTLIER_THRESHOLD", std::numeric_limits<float>::max(), /*or_zero=*/true)
           .value_or(step.threshold);
-  step.outlier_mode = choice("OCTET_OUTLIER_MODE", {OutlierMode::element, OutlierMode::column})
-                          .value_or(step.outlier_mode);
-  step.outlier_share = positive("OCTET_OUTLIER_SHARE", 1.0).value_or(step.outlier_share);
-  if (const auto text = variable("OCTET_BIAS")) {
+  step.outlier_mode =
+      choice(find, "OCTET_OUTLIER_MODE", {OutlierMode::element, OutlierMode::column})
+          .value_or(step.outlier_mode);
+  step.outlier_share = positive(find, "OCTET_OUTLIER_SHARE", 1.0).value_or(step.outlier_share);
+  if (const auto text = variable(find, "OCTET_BIAS")) {
     if (*text != "0" && *text != "1") {
       throw std::invalid_argument(fmt::format("OCTET_BIAS is '{}' but must be 0 or 1", *text));
     }
     step.bias = *text == "1";
   }
+  step.gradient_rounding =
+      choice(find, "OCTET_GRADIENT_ROUNDING", {Rounding::nearest, Rounding::stochastic})
+          .value_or(step.gradient_rounding);
+  // The seed means nothing where nothing is drawn, and floors are of a step without options.
+  if (step.gradient_rounding == Rounding::stochastic) step.rounding_seed = seed;
   return step;
 }
 
@@ -94,10 +110,16 @@ std::vector<std::string> list(const std::string& text) {
   return items;
 }
 
-Options read() {
+}  // namespace
+
+bool Options::requires_backend(std::string_view backend) const {
+  return std::ranges::find(require, backend) != require.end();
+}
+
+Options read_options(const Find& find) {
   Options o;
-  o.records = variable("OCTET_RECORDS");
-  if (const auto text = variable("OCTET_REQUIRE")) {
+  o.records = variable(find, "OCTET_RECORDS");
+  if (const auto text = variable(find, "OCTET_REQUIRE")) {
     o.require = list(*text);
     for (const std::string& backend : o.require) {
       if (backend != Cpu::kName && backend != Cuda::kName) {
@@ -106,17 +128,19 @@ Options read() {
       }
     }
   }
-  o.seed = number<std::uint64_t>("OCTET_SEED", 0).value_or(0);
-  o.iterations = number<int>("OCTET_ITERATIONS", 1);
-  o.warm_up = number<int>("OCTET_WARMUP", 0);
-  if (const auto text = variable("OCTET_DISTRIBUTION")) {
+  o.seed = number<std::uint64_t>(find, "OCTET_SEED", 0).value_or(0);
+  o.iterations = number<int>(find, "OCTET_ITERATIONS", 1);
+  o.warm_up = number<int>(find, "OCTET_WARMUP", 0);
+  if (const auto text = variable(find, "OCTET_DISTRIBUTION")) {
     o.distribution = distribution_from_name(*text);
   }
-  if (const auto text = variable("OCTET_CACHE")) o.cache = cache_mode_from_name(*text);
-  o.thresholds = variable("OCTET_THRESHOLDS").value_or(OCTET_THRESHOLDS_DIRECTORY);
-  o.plans = variable("OCTET_PLANS");
-  o.profile = variable("OCTET_PROFILE").has_value();
-  if (const auto text = variable("OCTET_POLICY")) {
+  if (const auto text = variable(find, "OCTET_CACHE")) o.cache = cache_mode_from_name(*text);
+  o.thresholds = variable(find, "OCTET_THRESHOLDS").value_or(beside_program("thresholds"));
+  o.plans = variable(find, "OCTET_PLANS");
+  o.sizes = variable(find, "OCTET_SIZES");
+  o.tensors = variable(find, "OCTET_TENSORS");
+  o.profile = variable(find, "OCTET_PROFILE").has_value();
+  if (const auto text = variable(find, "OCTET_POLICY")) {
     const std::vector<std::string> passes = list(*text);
     constexpr std::array kPrecisions = {Precision::s8, Precision::native, Precision::e4m3};
     std::vector<Precision> found;
@@ -133,18 +157,16 @@ Options read() {
     }
     o.policy = {found[0], found[1], found[2]};
   }
-  o.step = read_step();
+  o.step = read_step(find, o.seed);
+  o.watchdog_s = number<int>(find, "OCTET_WATCHDOG", 0).value_or(0);
+  o.memory_limit.bytes =
+      number<std::int64_t>(find, "OCTET_MEMORY_LIMIT", 1).value_or(o.memory_limit.bytes);
+  o.memory_limit.request = number<std::int64_t>(find, "OCTET_FAIL_ALLOCATION", 1).value_or(0);
   return o;
 }
 
-}  // namespace
-
-bool Options::requires_backend(std::string_view backend) const {
-  return std::ranges::find(require, backend) != require.end();
-}
-
 const Options& options() {
-  static const Options read_once = read();
+  static const Options read_once = read_options([](const char* name) { return std::getenv(name); });
   return read_once;
 }
 

@@ -8,21 +8,29 @@
 
 namespace octet::harness {
 
-std::map<std::string, std::string> pinned_choices(const std::string& device,
-                                                  const std::string& library) {
+std::map<std::string, std::string> choices_in(std::istream& text, const std::string& device,
+                                              const std::string& library) {
   std::map<std::string, std::string> choices;
-  if (!options().plans) return choices;
-  std::ifstream file(*options().plans);
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; std::getline(text, line);) {
     const auto entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!entry.is_object() || entry.value("device", "") != device ||
-        entry.value("library", "") != library) {
+    const auto is_text = [&](const char* key) {
+      return entry.is_object() && entry.contains(key) && entry[key].is_string();
+    };
+    if (!is_text("device") || !is_text("library") || !is_text("problem") || !is_text("choice") ||
+        entry["device"] != device || entry["library"] != library) {
       continue;
     }
     // emplace keeps the first: two processes that chose at the same time agree from then on.
-    choices.emplace(entry.value("problem", ""), entry.value("choice", ""));
+    choices.emplace(entry["problem"], entry["choice"]);
   }
   return choices;
+}
+
+std::map<std::string, std::string> pinned_choices(const std::string& device,
+                                                  const std::string& library) {
+  if (!options().plans) return {};
+  std::ifstream file(*options().plans);
+  return choices_in(file, device, library);
 }
 
 void keep_choice(const std::string& device, const std::string& library, const std::string& problem,

@@ -4,6 +4,7 @@
 // a file, the first plan of a problem on a device appends its choice, and every later one takes it.
 #pragma once
 
+#include <istream>
 #include <map>
 #include <string>
 
@@ -12,7 +13,11 @@
 
 namespace octet::harness {
 
-/// Choices of this device and library in the file; empty without one.
+/// Choices of a device and library in a file's text: the first for each problem. A line that is no
+/// choice is passed over: a killed process may have left it.
+std::map<std::string, std::string> choices_in(std::istream& text, const std::string& device,
+                                              const std::string& library);
+/// Those of OCTET_PLANS; empty without one.
 std::map<std::string, std::string> pinned_choices(const std::string& device,
                                                   const std::string& library);
 /// Appends a choice, one line with one write, unless the file has one for its problem.

@@ -91,22 +91,19 @@ std::vector<Problem> transposed_list_products() {
   return concatenate(model_list_products(Pass::wgrad), hostile_list_products());
 }
 
-const std::vector<ModelSize>& model_sizes() {
-  static const std::vector<ModelSize> kSizes = {{"4k", {2, 512, 4096, 12288}},
-                                                {"5k", {2, 512, 5120, 15360}},
-                                                {"12k", {2, 512, 12288, 49152}}};
-  return kSizes;
-}
-
 std::vector<Problem> model_matrices() {
   std::vector<Problem> problems;
   for (const ModelSize& size : model_sizes()) {
     const std::int64_t t = size.layer.tokens(), d = size.layer.model, h = size.layer.hidden;
-    for (const auto& [rows, cols] : {std::pair{t, d}, std::pair{t, h}, std::pair{h, d}}) {
+    std::vector<std::pair<std::int64_t, std::int64_t>> shapes;
+    for (const auto& shape : {std::pair{t, d}, std::pair{t, h}, std::pair{h, d}}) {
+      if (std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(shape);
+    }
+    for (const auto& [rows, cols] : shapes) {
       Problem p = matrix(rows, cols);
       p.size = size.name;
       p.layer = size.layer;
-      p.name = fmt::format("{}_{}", size.name, p.name);
+      p.name = fmt::format("{}_{}", size.test_name(), p.name);
       problems.push_back(std::move(p));
     }
   }
@@ -150,7 +147,7 @@ std::vector<Problem> model_products(bool distinct_shapes) {
       p.size = size.name;
       p.layer = size.layer;
       p.product = which;
-      p.name = fmt::format("{}_{}", size.name, name(which));
+      p.name = fmt::format("{}_{}", size.test_name(), name(which));
       problems.push_back(std::move(p));
     }
   }
@@ -173,13 +170,14 @@ std::vector<Problem> attention_products() {
   std::vector<Problem> problems;
   for (const ModelSize& size : model_sizes()) {
     const LayerShape& l = size.layer;
+    if (l.model % kHeadWidth != 0) continue;
     for (const bool scores : {true, false}) {
       Problem p = scores ? product(l.seq, l.seq, kHeadWidth) : product(l.seq, kHeadWidth, l.seq);
       p.matrices = l.batch * l.model / kHeadWidth;
       p.size = size.name;
       p.layer = l;
-      p.name =
-          fmt::format("{}_{}_b{}_{}", size.name, scores ? "scores" : "context", p.matrices, p.name);
+      p.name = fmt::format("{}_{}_b{}_{}", size.test_name(), scores ? "scores" : "context",
+                           p.matrices, p.name);
       problems.push_back(std::move(p));
     }
   }

@@ -1,4 +1,4 @@
-// Problems: the shapes that suites run on, and the three model sizes that they come from.
+// Problems: the shapes that suites run on, most of them those of a layer (layer_size.hpp).
 #pragma once
 
 #include <cstdint>
@@ -7,18 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "harness/layer_size.hpp"
 #include "harness/random.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
-
-/// The benchmark's layers: batch 2, seq 512; model / hidden 4096 / 12288, 5120 / 15360, 12288 /
-/// 49152.
-struct ModelSize {
-  std::string name;  // by model width: 4k, 5k, 12k
-  LayerShape layer;
-};
-const std::vector<ModelSize>& model_sizes();
 
 /// How the matrices of a batch lie: one after another, side by side as the heads of an attention
 /// layer do, or one after another with a single b for all of them.
@@ -59,7 +52,7 @@ struct Unsupported : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// m x n matrices: the tensors of every model size (activations and weights).
+/// m x n matrices: the tensors of every model size (activations and weights), each shape once.
 std::vector<Problem> model_matrices();
 /// m x n matrices chosen to hurt: 0, 1, primes, tiles -1 and +1, padded rows, special values.
 std::vector<Problem> hostile_matrices();
@@ -69,8 +62,8 @@ std::vector<Problem> model_products(bool distinct_shapes);
 /// Products chosen to hurt.
 std::vector<Problem> hostile_products();
 
-/// Scores and contexts of attention at every model size, with heads 128 wide, a matrix for each
-/// head of each sequence.
+/// Scores and contexts of attention at every model size whose width is that of heads 128 wide, a
+/// matrix for each head of each sequence.
 std::vector<Problem> attention_products();
 /// Batches chosen to hurt.
 std::vector<Problem> hostile_batches();

@@ -124,6 +124,9 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
   constexpr double kC = 0.5 + 0x1p-15;
   // Of the scales, their product and the conversion of the accumulator, each rounded to f32.
   constexpr double kDequantizeRounding = 0x1p-21;
+  const double c_a = extras.a_is_stochastic ? kC + 0.5 : kC;
+  const double variance_a = extras.a_is_stochastic ? 1.0 / 6 : 1.0 / 12;  // of a step
+  constexpr double kVarianceB = 1.0 / 12;
   const bool decomposed = extras.a_outliers.sets_any_apart() || extras.b_outliers.sets_any_apart();
   const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
 
@@ -132,13 +135,13 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
   Check check = compare_bounded(what, out, samples, [&](std::int64_t i, std::int64_t j) {
     const Sums s = sums_of(a, b, i, j, extras);
     const double sa = s.a_max / 127, sb = s.b_max / 127;
-    const double quantizer = kC * (s.a_abs * sb + s.b_abs * sa) + kC * kC * s.depth * sa * sb;
+    const double quantizer = kC * s.a_abs * sb + c_a * s.b_abs * sa + c_a * kC * s.depth * sa * sb;
     const double first = s.dot + (extras.bias.length == 0 ? 0 : to_double(extras.bias(j)));
     const double value = first + s.apart;
     const double magnitude = std::fabs(first) + quantizer;
     double bound = quantizer + kDequantizeRounding * magnitude + output_rounding<T>(magnitude);
-    double variance = (s.a_squares * sb * sb + s.b_squares * sa * sa) / 12 +
-                      s.depth * sa * sa * sb * sb / 144 +
+    double variance = s.a_squares * sb * sb * kVarianceB + s.b_squares * sa * sa * variance_a +
+                      s.depth * sa * sa * sb * sb * variance_a * kVarianceB +
                       std::pow(output_rounding<T>(std::fabs(first)), 2);
     if (decomposed) {
       const double summation = (s.apart_terms + 1) * 0x1p-24 * (s.apart_abs + magnitude);

@@ -5,11 +5,15 @@
 //
 //   c sum_k (|a_k| s_b + |b_k| s_a) + c^2 K s_a s_b
 //
+// An operand that was rounded stochastically is off by up to a step, 1/2 more in its c.
 // and the rounding of the output. That holds for certain but is as large as the result when K is a
 // thousand, and would pass a product that has nothing to do with its operands. So the samples as a
 // whole are held to what independent rounding errors, uniform in half a step each way, add up to:
 //
 //   sum_k (a_k^2 s_b^2 + b_k^2 s_a^2) / 12 + K s_a^2 s_b^2 / 144     (variance of an element)
+//
+// Stochastic rounding of a fraction f has the variance f (1 - f), a sixth on average where nearest
+// has a twelfth.
 //
 // An e4m3 operand's errors follow each element instead: half a unit of its last place, 2^-4 of the
 // element at most and s 2^-10 at least, uniform in the unit. Their sum beside that of the addition
@@ -42,6 +46,7 @@ template <class T>
 struct ProductExtras {
   Vector<const T> bias{};  // empty: none
   OutlierRule a_outliers{}, b_outliers{};
+  bool a_is_stochastic = false;
 };
 
 /// out[M,N] from e4m3 copies of a[M,K] and b[N,K], each scaled by its rows' absmax / 448.

@@ -21,19 +21,38 @@ Json or_null(const std::optional<T>& value) {
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json positive_or_null(std::int64_t value) { return value > 0 ? Json(value) : Json(nullptr); }
 
+/// One line. Bytes of a path that are no UTF-8 are replaced, for JSON has no place for them.
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+/// A word for a shell, quoted unless it holds only what no shell takes for its own.
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:,=@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 /// This program, from the current folder, with the options that it was given: what runs a case
 /// again as it was.
 std::string this_command() {
   std::string command;
-  for (const char* name : {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION",
-                           "OCTET_POLICY", "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD",
-                           "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE", "OCTET_BIAS"}) {
-    if (const char* value = std::getenv(name)) command += fmt::format("{}='{}' ", name, value);
+  for (const char* name :
+       {"OCTET_SEED", "OCTET_ITERATIONS", "OCTET_WARMUP", "OCTET_DISTRIBUTION", "OCTET_POLICY",
+        "OCTET_LAYOUT", "OCTET_OUTLIER_THRESHOLD", "OCTET_OUTLIER_MODE", "OCTET_OUTLIER_SHARE",
+        "OCTET_BIAS", "OCTET_GRADIENT_ROUNDING", "OCTET_SIZES", "OCTET_TENSORS"}) {
+    if (const char* value = std::getenv(name)) {
+      command += fmt::format("{}={} ", name, shell_word(value));
+    }
   }
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::string path = std::filesystem::proximate(program, error).string();
-  return command + (path.find('/') == std::string::npos ? "./" : "") + path;
+  // A name alone would be looked up, and one that begins with a dash be an option.
+  return command + shell_word((path.find('/') == std::string::npos ? "./" : "") + path);
 }
 
 Json to_json(const Problem& p) {
@@ -70,7 +89,7 @@ Json new_record(std::string_view backend, std::string_view op, DType dtype, cons
   r["status"] = "PASSED";
   r["reason"] = nullptr;
   r["test"] = test_name;
-  r["rerun"] = fmt::format("{} --gtest_filter='{}'", this_command(), test_name);
+  r["rerun"] = fmt::format("{} {}", this_command(), shell_word("--gtest_filter=" + test_name));
   r["seed"] = seed;
   r["backend"] = backend;
   r["operator"] = op;
@@ -201,7 +220,7 @@ void write_samples(Json& record, std::span<const Timing> timings) {
   for (const Timing& t : timings) {
     line["contenders"].push_back({{"samples_us", t.samples_us}, {"clock_mhz", t.clock_mhz}});
   }
-  append_line(path, line.dump());
+  append_line(path, text_of(line));
   record["samples_file"] = path.substr(path.find_last_of('/') + 1);
 }
 
@@ -224,7 +243,7 @@ void require_writable_records() {
 }
 
 void write(const Json& record) {
-  if (options().records) append_line(*options().records, record.dump());
+  if (options().records) append_line(*options().records, text_of(record));
 }
 
 }  // namespace octet::harness

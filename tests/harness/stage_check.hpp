@@ -92,7 +92,7 @@ std::string_view operator_name(const Stage<B, T>& stage) {
   constexpr bool kIsF16 = kDType<T> == DType::f16;
   return std::visit(
       [&]<class W>(const W& work) -> std::string_view {
-        if constexpr (std::is_same_v<W, QuantizeStage<T, e4m3>>) {
+        if constexpr (std::is_same_v<W, QuantizeE4m3Stage<T>>) {
           return work.q_col.data == nullptr ? "quantize_rowwise_e4m3" : "quantize_row_col_e4m3";
         } else if constexpr (std::is_same_v<W, ScaledGemmE4m3Stage<B, T>>) {
           return "scaled_gemm_e4m3";
@@ -170,16 +170,34 @@ class StageCheck {
  private:
   static std::size_t bytes(Matrix<T> m) { return static_cast<std::size_t>(m.size()) * sizeof(T); }
 
-  template <class Q>
-  Check verify(const QuantizeStage<T, Q>& s) const {
+  Check verify(const QuantizeStage<T>& s) const {
     const auto x = to_host(backend_, s.x);
-    const auto q_row = to_host(backend_, Matrix<const Q>(s.q_row));
+    const auto q_row = to_host(backend_, Matrix<const s8>(s.q_row));
+    const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
+    const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
+    if (s.q_col.data == nullptr) {
+      return s.rounding
+                 ? verify_quantize_rowwise<T>(x.view, *s.rounding, q_row.view, host_row_scale)
+                 : verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
+    }
+    const auto q_col = to_host(backend_, Matrix<const s8>(s.q_col));
+    const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
+    const Vector<const float> host_col_scale(col_scale.view.data, s.col_scale.length);
+    return s.rounding ? verify_quantize_row_col<T>(x.view, *s.rounding, q_row.view, host_row_scale,
+                                                   q_col.view, host_col_scale)
+                      : verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
+                                                   host_col_scale);
+  }
+
+  Check verify(const QuantizeE4m3Stage<T>& s) const {
+    const auto x = to_host(backend_, s.x);
+    const auto q_row = to_host(backend_, Matrix<const e4m3>(s.q_row));
     const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
     const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
     if (s.q_col.data == nullptr) {
       return verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
     }
-    const auto q_col = to_host(backend_, Matrix<const Q>(s.q_col));
+    const auto q_col = to_host(backend_, Matrix<const e4m3>(s.q_col));
     const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
     return verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
                                       {col_scale.view.data, s.col_scale.length});

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -30,41 +31,12 @@
 #include "harness/run_case.hpp"
 #include "harness/stage_check.hpp"
 #include "harness/step_inputs.hpp"
+#include "harness/step_memory.hpp"
 #include "harness/verify.hpp"
 #include "octet/graph.hpp"
 #include "octet/training_step.hpp"
 
 namespace octet::harness {
-
-/// How the steps of a case run, and on what.
-struct StepSetting {
-  Policy policy;
-  StepOptions options;
-  Distribution distribution = Distribution::gaussian;
-
-  /// The 16-bit step has no int8 products, so nothing but the bias concerns it.
-  StepOptions native_options() const {
-    StepOptions native;
-    native.bias = options.bias;
-    return native;
-  }
-  /// Whether a step in e4m3 can be held beside this one.
-  bool has_fp8() const {
-    return policy.uses(Precision::s8) && options.layout == StepLayout::row &&
-           options.threshold == 0;
-  }
-  /// The same passes in e4m3.
-  Policy fp8_policy() const {
-    const auto of = [](Precision p) { return p == Precision::s8 ? Precision::e4m3 : p; };
-    return {of(policy.fprop), of(policy.dgrad), of(policy.wgrad)};
-  }
-  /// The same int8 step with nothing set apart.
-  StepOptions undecomposed_options() const {
-    StepOptions undecomposed = options;
-    undecomposed.threshold = 0;
-    return undecomposed;
-  }
-};
 
 /// What a record says of the options; run_and_verify adds the outliers that were found.
 inline Json to_json(const StepOptions& options) {
@@ -72,7 +44,8 @@ inline Json to_json(const StepOptions& options) {
   return {{"bias", options.bias},
           {"threshold", decomposed ? Json(options.threshold) : Json(nullptr)},
           {"outlier_mode", decomposed ? Json(name(options.outlier_mode)) : Json(nullptr)},
-          {"outliers", Json::array()}};
+          {"outliers", Json::array()},
+          {"gradient_rounding", name(options.gradient_rounding)}};
 }
 
 template <class B, class T>
@@ -93,10 +66,12 @@ class StepCase {
     }
     // On the CPU it would double the time of a model's size.
     const bool has_time = !std::is_same_v<B, Cpu> || problem.size.empty();
-    has_fp8_ = timed && has_time && setting.has_fp8() && runs_e4m3();
+    has_fp8_ = timed && has_time && setting.has_fp8() && runs_e4m3() &&
+               predicted_bytes(timed) + fp8_bytes() <= free_memory(backend);
     require_memory(timed);
     progress("making", "inputs");
-    inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias, seed);
+    inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias,
+                    setting.tensors, seed);
     gemm_workspace_ = make_pinned_workspace(backend);
     native_.emplace(backend, gemm_workspace_, problem.layer, Policy::native(),
                     setting.native_options(), inputs());
@@ -106,6 +81,7 @@ class StepCase {
       fp8_.emplace(backend, gemm_workspace_, problem.layer, setting.fp8_policy(), setting.options,
                    inputs());
     }
+    parts_ = count_parts(timed);
   }
 
   /// Changes the int8 step before it runs: negative controls plant what must be found.
@@ -118,6 +94,7 @@ class StepCase {
     int8_->poison(0xa5, WeightMode::every_step);
     Check check = merge({inputs_->verify(), run_stages(*native_, "native", record)});
     check = merge({check, run_stages(*int8_, quantized_name(), record)});
+    check = merge({check, verify_rounding()});
     if (fp8_) {
       fp8_->poison(0xa5, WeightMode::every_step);
       check = merge({check, run_stages(*fp8_, "fp8", record)});
@@ -168,43 +145,19 @@ class StepCase {
     profile(backend_, "training_step", [this] { (*int8_)->run(WeightMode::every_step); });
   }
 
+  /// One int8 step, queued.
+  void run_int8() { (*int8_)->run(WeightMode::every_step); }
+
   /// Own allocations of a case, in bytes of the backend's memory.
   std::int64_t predicted_bytes(bool timed) const {
-    const LayerShape& l = problem_.layer;
-    constexpr std::int64_t kGemmWorkspace = 32 << 20;
-    const std::int64_t inputs = 2 * (l.tokens() * l.model + l.hidden * l.model) * kElement;
-    const std::int64_t native =
-        TrainingStep<B, T>::workspace_bytes(l, Policy::native(), setting_.native_options());
-    std::int64_t bytes = inputs + kGemmWorkspace + native +
-                         TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.options);
-    if (setting_.options.layout == StepLayout::row) {
-      // Accumulators of the largest product, for its plan or for its check.
-      std::int64_t largest = 0;
-      for (const Product p : kProducts) {
-        const ProductShape s = shape_of(p, l);
-        if (setting_.policy.of(pass_of(p)) == Precision::s8) largest = std::max(largest, s.m * s.n);
-      }
-      bytes += largest * std::int64_t{sizeof(s32)};
-    }
-    if (has_fp8_) {
-      bytes += TrainingStep<B, T>::workspace_bytes(l, setting_.fp8_policy(), setting_.options);
-    }
-    if (setting_.options.threshold > 0) {
-      // The undecomposed step; before it, a result that outliers are added to is kept.
-      bytes += std::max(
-          TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.undecomposed_options()),
-          std::max(l.tokens(), l.model) * l.hidden * kElement);
-    }
-    if (timed && (!std::is_same_v<B, Cpu> || problem_.size.empty())) {
-      // The transposed copies, and the results of the step that reads them.
-      bytes += inputs + 2 * l.tokens() * l.hidden * kElement + native;
-    }
-    return bytes;
+    return predicted_step_bytes<B, T>(problem_, setting_, timed) + (has_fp8_ ? fp8_bytes() : 0);
   }
 
  private:
-  static constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
-
+  std::int64_t fp8_bytes() const {
+    return TrainingStep<B, T>::workspace_bytes(problem_.layer, setting_.fp8_policy(),
+                                               setting_.options);
+  }
   /// Whether steps of this shape run in e4m3.
   bool runs_e4m3() const {
     if constexpr (std::is_same_v<B, Cpu>) {
@@ -231,9 +184,28 @@ class StepCase {
 
   LayerInputs<T> inputs() const { return inputs_->views(); }
 
-  void progress(std::string_view verb, std::string_view what) const {
+  /// Of each stage on the CPU, where a step of the benchmark's sizes takes seconds to minutes.
+  int cpu_samples() const {
+    constexpr std::int64_t kQuickOperations = 20'000'000'000;
+    const bool is_quick = problem_.layer.operations() <= kQuickOperations;
+    return std::is_same_v<B, Cpu> && !problem_.size.empty() && is_quick ? 5 : 1;
+  }
+
+  /// One line for each part of the case, numbered once it is known how many there are:
+  /// scripts/bench reads them.
+  void progress(std::string_view verb, std::string_view what) {
     if (problem_.size.empty()) return;
-    fmt::print(stderr, "[ {:>8} ] {} {}\n", problem_.name, verb, what);
+    const std::string part = parts_ == 0 ? "" : fmt::format(" {}/{}", ++part_, parts_);
+    fmt::print(stderr, "[ {:>8}{} ] {} {}\n", problem_.name, part, verb, what);
+  }
+
+  int count_parts(bool timed) {
+    constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
+    std::size_t parts = (*native_)->stages().size() + (*int8_)->stages().size() + kProducts.size();
+    if (fp8_) parts += (*fp8_)->stages().size() + kProducts.size();
+    if (setting_.options.threshold > 0) ++parts;
+    if (timed && !kOnCpu) parts += 4;
+    return static_cast<int>(parts);
   }
 
   static Json plan_of(const Stage<B, T>& stage) {
@@ -270,7 +242,7 @@ class StepCase {
   Check run_stages(GuardedStep<B, T>& step, const std::string& variant, Json& record) {
     constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
     TimingOptions how;
-    how.samples = options().iterations.value_or(1);
+    how.samples = options().iterations.value_or(cpu_samples());
     how.warm_up = options().warm_up.value_or(0);
     std::vector<Timing> timings;
     Check check;
@@ -326,6 +298,32 @@ class StepCase {
         stage.work);
   }
 
+  /// That gradients, and nothing else, are rounded as the options say, each with words of its own:
+  /// a stage by itself is right whatever it was asked for.
+  Check verify_rounding() {
+    Check check;
+    std::vector<StochasticRounding> drawn;
+    for (const Stage<B, T>& stage : (*int8_)->stages()) {
+      const auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
+      if (work == nullptr) continue;
+      const bool is_gradient = stage.tensor == "grad" || stage.tensor == "d1";
+      const bool is_asked =
+          is_gradient && setting_.options.gradient_rounding == Rounding::stochastic;
+      if (work->rounding.has_value() != is_asked) {
+        check =
+            merge({check, failure("rounding", fmt::format("{} was {}rounded stochastically",
+                                                          stage.tensor, is_asked ? "not " : ""))});
+      }
+      if (!work->rounding) continue;
+      if (std::ranges::find(drawn, *work->rounding) != drawn.end()) {
+        check = merge({check, failure("rounding", fmt::format("{} draws another tensor's words",
+                                                              stage.tensor))});
+      }
+      drawn.push_back(*work->rounding);
+    }
+    return check;
+  }
+
   /// How many outliers each decomposed tensor has, and whether a list overflowed.
   void record_outliers(Json& record) {
     for (const Stage<B, T>& stage : (*int8_)->stages()) {
@@ -349,8 +347,7 @@ class StepCase {
     const auto actual = to_host(backend_, Matrix<const T>(step->result(p)));
     const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
     const std::string what = fmt::format("{} of the {} step", name(p), variant);
-    const Check whole =
-        compare_norms(what, actual.view, expected.view, norm_bounds(setting_.distribution, policy));
+    const Check whole = compare_norms(what, actual.view, expected.view, norm_bounds(p, policy));
     // Of what was compared, on the host; same_results hashes where the results lie.
     if (&step == &*int8_) verified_.native.push_back(hash(expected.view));
     hashes.push_back(hash(actual.view));
@@ -360,13 +357,13 @@ class StepCase {
     entry["cosine"] = whole.cosine;
     entry["output_hash"] = hex(hashes.back());
     Check check;
-    // Norms of a few elements say nothing; small problems are held by the elementwise bound.
-    if (!problem_.size.empty()) check = whole;
+    if (norms_are_held()) check = whole;
     const Precision precision = policy.of(pass_of(p));
     if (precision == Precision::native) return check;
     const auto& [a, b] = step->operands(p);
     const HostOperand<T> host_a(backend_, a), host_b(backend_, b);
     ProductExtras<T> extras;
+    extras.a_is_stochastic = is_stochastic(p);
     HostMatrix<T> bias;
     if (setting_.options.bias && pass_of(p) == Pass::fprop) {
       bias = to_host(backend_, p == Product::fc1_fprop ? inputs().b1 : inputs().b2);
@@ -429,7 +426,7 @@ class StepCase {
       require_less(name(p), with, without);
     }
     // Over a few elements, as in a small step's backward pass, chance decides.
-    if (is_held && !problem_.size.empty()) {
+    if (is_held && norms_are_held()) {
       require_less("the step, root mean square of its products", std::sqrt(squares_with / 6),
                    std::sqrt(squares_without / 6));
     }
@@ -467,13 +464,31 @@ class StepCase {
                                       step->grad_b2())});
   }
 
-  static Bounds norm_bounds(Distribution distribution, Policy policy) {
+  /// Norms of a few elements say nothing: small problems are held by the elementwise bound. So are
+  /// the user's own tensors, of which the norms are what he wants to know.
+  bool norms_are_held() const {
+    constexpr std::int64_t kFewElements = 256;
+    const LayerShape& l = problem_.layer;
+    return !problem_.size.empty() && setting_.tensors == nullptr &&
+           std::min({l.tokens(), l.model, l.hidden}) >= kFewElements;
+  }
+
+  /// Whether a product's first operand is a gradient that was rounded stochastically.
+  bool is_stochastic(Product p) const {
+    return setting_.options.gradient_rounding == Rounding::stochastic && pass_of(p) != Pass::fprop;
+  }
+
+  Bounds norm_bounds(Product p, Policy policy) const {
     // Gaussian data: a product has about 1.4 % of error, a result that hangs on two products 1.8 %.
     // Rows whose absmax comes from an outlier channel keep few levels for everything else.
-    if (distribution == Distribution::outlier_channels) return {0.25, 0.6, 0.6, 0.97};
+    // Stochastic rounding doubles the variance of one of two operands: a factor of sqrt(1.5).
+    const double f = is_stochastic(p) ? 1.23 : 1;
+    if (setting_.distribution == Distribution::outlier_channels) {
+      return {0.25 * f, 0.6 * f, 0.6 * f, 1 - 0.03 * f * f};
+    }
     // e4m3 has 3.7 and 5.3 %; sums along K of tens of thousands in tensor cores add as much.
     if (policy.uses(Precision::e4m3)) return {0.1, 0.2, 0.2, 0.995};
-    return {0.025, 0.05, 0.05, 0.9995};
+    return {0.025 * f, 0.05 * f, 0.05 * f, 1 - 0.0005 * f * f};
   }
 
   // ---- time ----
@@ -714,6 +729,7 @@ class StepCase {
   std::optional<GuardedStep<B, T>> native_, int8_, transposed_, fp8_;
   bool has_fp8_ = false;
   bool overflowed_ = false;
+  int part_ = 0, parts_ = 0;  // of progress()
   Verified verified_;
   std::vector<std::vector<Timing>> cpu_timings_;  // native, int8: one for each stage
 };

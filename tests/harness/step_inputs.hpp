@@ -1,5 +1,7 @@
 // What a training step is given: seeded tensors of the sizes and magnitudes of a layer.
 //
+// Or the user's own (own_tensors.hpp), which are taken as they are.
+//
 // A problem with ld_padding has its activations and gradients as a user may have them: tensors
 // [batch, seq, model] with padding after each row and after each sequence, flattened before the
 // step runs. Their values are those of the problem without.
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "harness/check.hpp"
+#include "harness/own_tensors.hpp"
 #include "harness/parallel.hpp"
 #include "harness/problem.hpp"
 #include "harness/random.hpp"
@@ -29,9 +32,10 @@ template <class B, class T>
 class StepInputs {
  public:
   StepInputs(B backend, Ledger& ledger, const Problem& problem, Distribution distribution,
-             bool bias, std::uint64_t seed)
+             bool bias, const LayerTensors* tensors, std::uint64_t seed)
       : backend_(backend),
         ledger_(ledger),
+        tensors_(tensors),
         layer_(problem.layer),
         distribution_(distribution),
         padding_(problem.ld_padding),
@@ -81,7 +85,13 @@ class StepInputs {
   Owned made(std::string_view name, std::int64_t rows, std::int64_t cols, Distribution distribution,
              float scale) {
     Owned tensor = empty(name, Role::input, rows, cols);
-    tensor->fill([&](Matrix<T> host) { fill(host, distribution, scale, seed_from(name, seed_)); });
+    tensor->fill([&](Matrix<T> host) {
+      if (tensors_ != nullptr && !host.empty()) {
+        tensors_->read(name, host);
+      } else {
+        fill(host, distribution, scale, seed_from(name, seed_));
+      }
+    });
     return tensor;
   }
 
@@ -119,6 +129,7 @@ class StepInputs {
 
   B backend_;
   Ledger& ledger_;
+  const LayerTensors* tensors_;
   LayerShape layer_;
   Distribution distribution_;
   std::int64_t padding_;

@@ -4,16 +4,22 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <functional>
 #include <new>
+#include <optional>
 #include <string>
 #include <type_traits>
 
 #include "harness/check.hpp"
+#include "harness/ends.hpp"
 #include "harness/options.hpp"
 #include "harness/problem.hpp"
 #include "harness/random.hpp"
 #include "harness/record.hpp"
+#include "harness/watchdog.hpp"
 #include "octet/config.hpp"
 
 namespace octet::harness {
@@ -61,43 +67,129 @@ inline std::uint64_t test_seed() {
       options().seed);
 }
 
+/// Sets what becomes of a case, and writes its record.
+inline void finish(Json& record, std::string_view status, const std::string& reason) {
+  record["status"] = status;
+  record["reason"] = reason.empty() ? Json(nullptr) : Json(reason);
+  record["memory"]["host_peak_bytes"] = host_peak_bytes();
+  write(record);
+}
+
+/// OCTET_WATCHDOG: ends the process, with a record, once a case has taken so long.
+inline void watch(std::optional<Watchdog>& watchdog, Json record) {
+  const int seconds = options().watchdog_s;
+  if (seconds == 0) return;
+  watchdog.emplace(std::chrono::seconds(seconds), [seconds, record]() mutable {
+    const std::string reason = fmt::format("still running after {} s (OCTET_WATCHDOG)", seconds);
+    try {
+      finish(record, "FAILED", reason);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+    }
+    end_process(kWatchdogExit, fmt::format("{}: {}", record["test"].get<std::string>(), reason));
+  });
+}
+
+/// Own allocations lie within this of what a case was predicted to need, the larger of both.
+inline constexpr double kPredictionShare = 0.05;
+inline constexpr std::int64_t kPredictionBytes = std::int64_t{256} << 20;
+
+/// `check`, unless the case left memory behind or needed another amount than it had predicted.
+inline Check with_memory(Check check, const Json& memory, std::int64_t left_bytes) {
+  std::string text;
+  if (left_bytes != 0) {
+    text = fmt::format("memory: {} bytes that the case allocated were not freed", left_bytes);
+  } else if (check.passed && memory["predicted_bytes"].is_number()) {
+    const auto predicted = memory["predicted_bytes"].get<std::int64_t>();
+    const auto peak = memory["device_peak_bytes"].get<std::int64_t>();
+    const auto slack =
+        std::max(kPredictionBytes,
+                 static_cast<std::int64_t>(kPredictionShare * static_cast<double>(predicted)));
+    if (peak > predicted + slack || peak < predicted - slack) {
+      text = fmt::format("memory: {} bytes were predicted, but {} were allocated", predicted, peak);
+    }
+  }
+  if (text.empty()) return check;
+  check.passed = false;
+  check.status = "FAILED";
+  check.message = text + (check.message.empty() ? "" : "; " + check.message);
+  return check;
+}
+
+/// Whether the device still answers; asked after an error that may have come of an earlier one.
+template <class B>
+bool answers(B backend) {
+  try {
+    synchronize(backend);
+  } catch (const DeviceLost&) {
+    return false;
+  } catch (const std::exception&) {
+    // Another error, such as that of the failed case: the device told it.
+  }
+  return true;
+}
+
 /// Runs `body` as the running test on `backend`, or skips it, visibly, where no device answers;
-/// OCTET_REQUIRE turns that skip into a failure. Whatever happens, one record is written.
+/// OCTET_REQUIRE turns that skip into a failure. Whatever happens, one record is written. Where the
+/// device is lost, or the case never ends, the process ends with it: ends.hpp.
 template <class B>
 void run_recorded(B, Json record,
                   const std::type_identity_t<std::function<Check(B, Json&)>>& body) {
-  const auto finish = [&](std::string_view status, const std::string& reason) {
-    record["status"] = status;
-    record["reason"] = reason.empty() ? Json(nullptr) : Json(reason);
-    record["memory"]["host_peak_bytes"] = host_peak_bytes();
-    write(record);
-  };
   if (!available(B{})) {
     const std::string reason = fmt::format("no {} device answers", B::kName);
     if (options().requires_backend(B::kName)) {
-      finish("FAILED", reason);
+      finish(record, "FAILED", reason);
       FAIL() << reason << ", and OCTET_REQUIRE asks for one";
     }
-    finish("SKIPPED", reason);
+    finish(record, "SKIPPED", reason);
     GTEST_SKIP() << reason;
   }
+  std::optional<Watchdog> watchdog;
+  std::optional<B> backend;
+  std::string failure;
+  bool is_lost = false;
   try {
-    const B backend = make_backend<B>();
-    set_environment(record, backend);
-    const Check check = body(backend, record);
-    finish(check.status, check.message);
+    watch(watchdog, record);
+    backend = make_backend<B>();
+    set_environment(record, *backend);
+    watchdog.reset();
+    watch(watchdog, record);
+    reset_memory_peak(*backend);
+    const std::int64_t before = memory_use(*backend).bytes;
+    Check check = body(*backend, record);
+    record["memory"]["device_peak_bytes"] = memory_use(*backend).peak_bytes - before;
+    check = with_memory(std::move(check), record["memory"], memory_use(*backend).bytes - before);
+    watchdog.reset();
+    finish(record, check.status, check.message);
     EXPECT_EQ(check.status, "PASSED")
         << check.message << "\nrun it again: " << record["rerun"].get<std::string>();
+    return;
   } catch (const Unsupported& reason) {
-    finish("SKIPPED", reason.what());
+    watchdog.reset();
+    finish(record, "SKIPPED", reason.what());
     GTEST_SKIP() << reason.what();
+  } catch (const DeviceLost& error) {
+    failure = error.what();
+    is_lost = true;
+  } catch (const OutOfMemory& error) {
+    failure = error.what();
   } catch (const std::bad_alloc&) {
-    finish("FAILED", "out of memory");
-    FAIL() << "out of " << B::kName << " memory";
+    failure = "out of host memory";
   } catch (const std::exception& error) {
-    finish("FAILED", error.what());
-    FAIL() << error.what() << "\nrun it again: " << record["rerun"].get<std::string>();
+    failure = error.what();
   }
+  is_lost = is_lost || (backend && !answers(*backend));
+  watchdog.reset();
+  if (is_lost) failure += fmt::format("; the {} device is lost to this process", B::kName);
+  try {
+    finish(record, "FAILED", failure);
+  } catch (const std::exception& error) {
+    if (failure != error.what()) failure += fmt::format("; {}", error.what());
+  }
+  if (is_lost) {
+    end_process(kDeviceLostExit, fmt::format("{}: {}", record["test"].get<std::string>(), failure));
+  }
+  FAIL() << failure << "\nrun it again: " << record["rerun"].get<std::string>();
 }
 
 }  // namespace octet::harness

@@ -57,7 +57,7 @@ struct Contender {
 inline constexpr double kConfidence = 0.95;
 
 struct TimingOptions {
-  int samples = 20;          // of each contender, at the least
+  int samples = 10;          // of each contender, at the least; the median of 6 has an interval
   bool exact = false;        // and at the most
   double precision = 0.003;  // enough: relative half-width of each median's interval
   double time_cap_s = 2;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
@@ -19,6 +20,7 @@
 #include "reference/dequantize.hpp"
 #include "reference/gemm.hpp"
 #include "reference/quantize.hpp"
+#include "reference/rounding.hpp"
 #include "reference/transform.hpp"
 
 namespace octet::harness {
@@ -115,15 +117,31 @@ Check compare_scales(std::string_view what, Vector<const float> actual,
       [&](std::int64_t i) { return reference::scale(absmax[static_cast<std::size_t>(i)]); }, zeros);
 }
 
-/// The columns of x are the rows of its transpose.
+/// How q is rounded; none: to nearest.
+using MaybeStochastic = std::optional<StochasticRounding>;
+
+/// The columns of x are the rows of its transpose, whose elements have the random words of theirs
+/// in the tensor as it lies.
 template <class T, class L>
-Check compare_rows(std::string_view what, Matrix<const T, L> x, Matrix<const s8> q,
-                   const std::vector<float>& absmax, Zeros zeros) {
+Check compare_rows(std::string_view what, Matrix<const T, L> x, const MaybeStochastic& rounding,
+                   Matrix<const s8> q, const std::vector<float>& absmax, Zeros zeros) {
   const std::vector<float> factor = multipliers(absmax);
+  if (!rounding) {
+    return compare_bits(
+        what, q,
+        [&, f = factor.data()](std::int64_t i, std::int64_t j) {
+          return reference::quantize_by(static_cast<float>(x(i, j)), f[i]);
+        },
+        zeros);
+  }
+  constexpr bool kAsItLies = std::is_same_v<L, RowMajor>;
   return compare_bits(
       what, q,
       [&, f = factor.data()](std::int64_t i, std::int64_t j) {
-        return reference::quantize_by(static_cast<float>(x(i, j)), f[i]);
+        const std::uint32_t word =
+            kAsItLies ? reference::rounding_word(rounding->seed, rounding->offset, i, j, x.cols)
+                      : reference::rounding_word(rounding->seed, rounding->offset, j, i, x.rows);
+        return s8{reference::quantize_stochastically_by(static_cast<float>(x(i, j)), f[i], word)};
       },
       zeros);
 }
@@ -174,11 +192,9 @@ double half_ulp(double magnitude) {
   return std::ldexp(1.0, std::max(exponent, kMinExponent) - kFractionBits - 1);
 }
 
-}  // namespace
-
 template <class T>
-Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<const float> row_scale,
-                              Zeros zeros) {
+Check check_quantize_rowwise(Matrix<const T> x, const MaybeStochastic& rounding, Matrix<const s8> q,
+                             Vector<const float> row_scale, Zeros zeros) {
   constexpr std::string_view kName = "verify_quantize_rowwise";
   extent(kName, "q.rows", q.rows, x.rows);
   extent(kName, "q.cols", q.cols, x.cols);
@@ -186,12 +202,12 @@ Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<cons
   if (x.empty()) return nothing_to_compare();
   const std::vector<float> absmax = row_absmaxes(x);
   return merge({compare_scales("row_scale", row_scale, absmax, zeros),
-                compare_rows("q", x, q, absmax, zeros)});
+                compare_rows("q", x, rounding, q, absmax, zeros)});
 }
 
 template <class T>
-Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
-                              Vector<const float> col_scale, Zeros zeros) {
+Check check_quantize_colwise(Matrix<const T> x, const MaybeStochastic& rounding,
+                             Matrix<const s8> q_col, Vector<const float> col_scale, Zeros zeros) {
   constexpr std::string_view kName = "verify_quantize_colwise";
   extent(kName, "q_col.rows", q_col.rows, x.cols);
   extent(kName, "q_col.cols", q_col.cols, x.rows);
@@ -199,13 +215,13 @@ Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
   if (x.empty()) return nothing_to_compare();
   const std::vector<float> absmax = col_absmaxes(x);
   return merge({compare_scales("col_scale", col_scale, absmax, zeros),
-                compare_rows("q_col", transposed(x), q_col, absmax, zeros)});
+                compare_rows("q_col", transposed(x), rounding, q_col, absmax, zeros)});
 }
 
 template <class T>
-Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
-                              Vector<const float> row_scale, Matrix<const s8> q_col,
-                              Vector<const float> col_scale, Zeros zeros) {
+Check check_quantize_row_col(Matrix<const T> x, const MaybeStochastic& rounding,
+                             Matrix<const s8> q_row, Vector<const float> row_scale,
+                             Matrix<const s8> q_col, Vector<const float> col_scale, Zeros zeros) {
   constexpr std::string_view kName = "verify_quantize_row_col";
   extent(kName, "q_row.rows", q_row.rows, x.rows);
   extent(kName, "q_row.cols", q_row.cols, x.cols);
@@ -217,8 +233,48 @@ Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
   const std::vector<float> row_absmax = row_absmaxes(x), col_absmax = col_absmaxes(x);
   return merge({compare_scales("row_scale", row_scale, row_absmax, zeros),
                 compare_scales("col_scale", col_scale, col_absmax, zeros),
-                compare_rows("q_row", x, q_row, row_absmax, zeros),
-                compare_rows("q_col", transposed(x), q_col, col_absmax, zeros)});
+                compare_rows("q_row", x, rounding, q_row, row_absmax, zeros),
+                compare_rows("q_col", transposed(x), rounding, q_col, col_absmax, zeros)});
+}
+
+}  // namespace
+
+template <class T>
+Check verify_quantize_rowwise(Matrix<const T> x, Matrix<const s8> q, Vector<const float> row_scale,
+                              Zeros zeros) {
+  return check_quantize_rowwise<T>(x, std::nullopt, q, row_scale, zeros);
+}
+
+template <class T>
+Check verify_quantize_rowwise(Matrix<const T> x, StochasticRounding rounding, Matrix<const s8> q,
+                              Vector<const float> row_scale, Zeros zeros) {
+  return check_quantize_rowwise<T>(x, rounding, q, row_scale, zeros);
+}
+
+template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros) {
+  return check_quantize_colwise<T>(x, std::nullopt, q_col, col_scale, zeros);
+}
+
+template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, StochasticRounding rounding,
+                              Matrix<const s8> q_col, Vector<const float> col_scale, Zeros zeros) {
+  return check_quantize_colwise<T>(x, rounding, q_col, col_scale, zeros);
+}
+
+template <class T>
+Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
+                              Vector<const float> row_scale, Matrix<const s8> q_col,
+                              Vector<const float> col_scale, Zeros zeros) {
+  return check_quantize_row_col<T>(x, std::nullopt, q_row, row_scale, q_col, col_scale, zeros);
+}
+
+template <class T>
+Check verify_quantize_row_col(Matrix<const T> x, StochasticRounding rounding,
+                              Matrix<const s8> q_row, Vector<const float> row_scale,
+                              Matrix<const s8> q_col, Vector<const float> col_scale, Zeros zeros) {
+  return check_quantize_row_col<T>(x, rounding, q_row, row_scale, q_col, col_scale, zeros);
 }
 
 template <class T>
@@ -398,6 +454,27 @@ template Check verify_quantize_row_col(Matrix<const bf16>, Matrix<const s8>, Vec
                                        Matrix<const s8>, Vector<const float>, Zeros);
 template Check verify_quantize_row_col(Matrix<const f32>, Matrix<const s8>, Vector<const float>,
                                        Matrix<const s8>, Vector<const float>, Zeros);
+template Check verify_quantize_rowwise(Matrix<const f16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_rowwise(Matrix<const bf16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_rowwise(Matrix<const f32>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_colwise(Matrix<const f16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_colwise(Matrix<const bf16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_colwise(Matrix<const f32>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Zeros);
+template Check verify_quantize_row_col(Matrix<const f16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_row_col(Matrix<const bf16>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
+template Check verify_quantize_row_col(Matrix<const f32>, StochasticRounding, Matrix<const s8>,
+                                       Vector<const float>, Matrix<const s8>, Vector<const float>,
+                                       Zeros);
 template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,
                                  Vector<const f16>, Matrix<const f16>, Zeros);
 template Check verify_dequantize(Matrix<const s32>, Vector<const float>, Vector<const float>,

@@ -16,6 +16,7 @@
 #include "octet/gemm.hpp"
 #include "octet/matrix.hpp"
 #include "octet/numeric.hpp"
+#include "octet/rounding.hpp"
 
 namespace octet::harness {
 
@@ -30,6 +31,20 @@ template <class T>
 Check verify_quantize_row_col(Matrix<const T> x, Matrix<const s8> q_row,
                               Vector<const float> row_scale, Matrix<const s8> q_col,
                               Vector<const float> col_scale, Zeros zeros = Zeros::mistrusted);
+
+/// The same of what was rounded stochastically.
+template <class T>
+Check verify_quantize_rowwise(Matrix<const T> x, StochasticRounding rounding, Matrix<const s8> q,
+                              Vector<const float> row_scale, Zeros zeros = Zeros::mistrusted);
+template <class T>
+Check verify_quantize_colwise(Matrix<const T> x, StochasticRounding rounding,
+                              Matrix<const s8> q_col, Vector<const float> col_scale,
+                              Zeros zeros = Zeros::mistrusted);
+template <class T>
+Check verify_quantize_row_col(Matrix<const T> x, StochasticRounding rounding,
+                              Matrix<const s8> q_row, Vector<const float> row_scale,
+                              Matrix<const s8> q_col, Vector<const float> col_scale,
+                              Zeros zeros = Zeros::mistrusted);
 
 /// The bias is empty or as long as a row.
 template <class T>

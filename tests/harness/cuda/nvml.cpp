@@ -13,6 +13,7 @@ namespace {
 
 // NVML's C interface as its API reference gives it; every function returns 0 on success.
 using Device = void*;
+constexpr int kFunctionNotFound = 13, kGpuIsLost = 15;
 
 /// nvmlProcessInfo_t of nvmlDeviceGetComputeRunningProcesses, versions 2 and 3.
 struct ProcessInfo {
@@ -42,9 +43,14 @@ bool Nvml::load(F& function, const char* name) const {
 }
 
 template <class... Args>
-bool Nvml::call(const char* function, Args... args) const {
+int Nvml::status_of(const char* function, Args... args) const {
   int (*f)(Args...) = nullptr;
-  return load(f, function) && f(args...) == 0;
+  return load(f, function) ? f(args...) : kFunctionNotFound;
+}
+
+template <class... Args>
+bool Nvml::call(const char* function, Args... args) const {
+  return status_of(function, args...) == 0;
 }
 
 Nvml::Nvml(const char* library) noexcept : handle_(dlopen(library, RTLD_NOW | RTLD_LOCAL)) {
@@ -62,10 +68,14 @@ Nvml::~Nvml() {
 DeviceState Nvml::read_state(const std::string& uuid) const {
   DeviceState state;
   Device device = nullptr;
-  if (!call("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device)) return state;
+  const int found = status_of("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device);
+  state.is_lost = found == kGpuIsLost;
+  if (found != 0) return state;
   unsigned value = 0;
   constexpr int kSmClock = 1, kMemoryClock = 2, kGpuTemperature = 0;
-  if (call("nvmlDeviceGetClockInfo", device, kSmClock, &value)) {
+  const int asked = status_of("nvmlDeviceGetClockInfo", device, kSmClock, &value);
+  state.is_lost = asked == kGpuIsLost;
+  if (asked == 0) {
     state.clock_sm_mhz = static_cast<int>(value);
   }
   if (call("nvmlDeviceGetClockInfo", device, kMemoryClock, &value)) {
@@ -143,7 +153,11 @@ ProcessWatch& watch(Cuda backend) {
 
 }  // namespace
 
-DeviceState device_state(Cuda backend) { return nvml().state(uuid_of(backend)); }
+DeviceState device_state(Cuda backend) {
+  DeviceState state = nvml().state(uuid_of(backend));
+  if (state.is_lost) throw DeviceLost("NVML says that " + uuid_of(backend) + " is lost");
+  return state;
+}
 
 std::optional<ProcessIds> other_processes(Cuda backend) { return watch(backend).others(); }
 void watch_processes(Cuda backend) { watch(backend); }

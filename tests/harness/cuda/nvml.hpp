@@ -24,6 +24,8 @@ class Nvml {
   template <class F>
   bool load(F& function, const char* name) const;
   template <class... Args>
+  int status_of(const char* function, Args... args) const;
+  template <class... Args>
   bool call(const char* function, Args... args) const;
   DeviceState read_state(const std::string& uuid) const;
   ProcessIds read_processes(const std::string& uuid) const;

@@ -1,7 +1,8 @@
-// quantize_rowwise, quantize_colwise and quantize_row_col: bit for bit what the reference says, on
-// every shape.
+// quantize_rowwise, quantize_colwise and quantize_row_col, rounding to nearest and stochastically:
+// bit for bit what the reference says, on every shape.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -171,6 +172,94 @@ struct QuantizeRowCol : QuantizeBase<B, T> {
 
   Tensor<B, s8> q_col;
   Tensor<B, float> col_scale;
+};
+
+// ---- stochastic rounding ----
+
+/// What gradients are: activations' shapes. The others are around the tile and around the four
+/// neighbours that share random words.
+inline std::vector<Problem> stochastic_problems(bool with_models) {
+  std::vector<Problem> problems;
+  for (Problem& p : model_matrices()) {
+    if (with_models && p.m == p.layer.tokens()) problems.push_back(std::move(p));
+  }
+  for (Problem& p : hostile_matrices()) {
+    const bool is_kept = p.special_values || p.m * p.n < 64 || p.ld_padding > 0 ||
+                         (p.m >= 63 && p.m <= 65) || std::min(p.m, p.n) == 2;
+    if (is_kept && p.m != 17 && p.n != 17 && p.m != 61 && p.m * p.n < 1000000)
+      problems.push_back(std::move(p));
+  }
+  return problems;
+}
+
+/// Both numbers take more than 32 bits.
+inline StochasticRounding rounding_of(std::uint64_t seed) {
+  return {mix(seed) | std::uint64_t{1} << 63, (mix(seed + 1) >> 16) | std::uint64_t{1} << 40};
+}
+
+template <class B, class T>
+struct QuantizeRowwiseStochastic : QuantizeRowwise<B, T> {
+  using QuantizeRowwise<B, T>::QuantizeRowwise;
+  static std::vector<Problem> problems() { return stochastic_problems(false); }
+
+  template <std::invocable<B, Matrix<const T>, StochasticRounding, Matrix<s8>, Vector<float>> Op>
+  void run(Op& op) {
+    op(this->backend, Matrix<const T>(this->x.view()), rounding_of(this->seed), this->q_row.view(),
+       this->row_scale.vector());
+  }
+
+  Check verify() {
+    const auto x = this->x.host();
+    const auto q = this->q_row.host();
+    const auto scale = this->row_scale.host();
+    return verify_quantize_rowwise<T>(x.view, rounding_of(this->seed), q.view,
+                                      {scale.view.data, scale.view.cols});
+  }
+};
+
+template <class B, class T>
+struct QuantizeColwiseStochastic : QuantizeColwise<B, T> {
+  using QuantizeColwise<B, T>::QuantizeColwise;
+  static std::vector<Problem> problems() { return stochastic_problems(false); }
+
+  template <std::invocable<B, Matrix<const T>, StochasticRounding, Matrix<s8>, Vector<float>> Op>
+  void run(Op& op) {
+    op(this->backend, Matrix<const T>(this->x.view()), rounding_of(this->seed), this->q_col.view(),
+       this->col_scale.vector());
+  }
+
+  Check verify() {
+    const auto x = this->x.host();
+    const auto q_col = this->q_col.host();
+    const auto scale = this->col_scale.host();
+    return verify_quantize_colwise<T>(x.view, rounding_of(this->seed), q_col.view,
+                                      {scale.view.data, scale.view.cols});
+  }
+};
+
+template <class B, class T>
+struct QuantizeRowColStochastic : QuantizeRowCol<B, T> {
+  using QuantizeRowCol<B, T>::QuantizeRowCol;
+  static std::vector<Problem> problems() { return stochastic_problems(true); }
+
+  template <std::invocable<B, Matrix<const T>, StochasticRounding, Matrix<s8>, Vector<float>,
+                           Matrix<s8>, Vector<float>>
+                Op>
+  void run(Op& op) {
+    op(this->backend, Matrix<const T>(this->x.view()), rounding_of(this->seed), this->q_row.view(),
+       this->row_scale.vector(), this->q_col.view(), this->col_scale.vector());
+  }
+
+  Check verify() {
+    const auto x = this->x.host();
+    const auto q_row = this->q_row.host();
+    const auto row_scale = this->row_scale.host();
+    const auto q_col = this->q_col.host();
+    const auto col_scale = this->col_scale.host();
+    return verify_quantize_row_col<T>(x.view, rounding_of(this->seed), q_row.view,
+                                      {row_scale.view.data, row_scale.view.cols}, q_col.view,
+                                      {col_scale.view.data, col_scale.view.cols});
+  }
 };
 
 }  // namespace octet::harness
