@@ -5,6 +5,7 @@ Nothing is built: faults are planted in a copy of a small stub of the tree, whos
 Run: python3 tests/mutate_test.py
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -198,6 +199,15 @@ class Command(unittest.TestCase):
         result = self.mutate("--count", "1")
         self.assertEqual(result.returncode, mutate.USAGE, result)
         self.assertRegex(result.stderr, "gate_test.py .*fails without a fault")
+
+    def test_one_at_a_time_works_in_a_state(self):
+        state = self.root / "build" / "mutate"
+        state.mkdir(parents=True)
+        with (state / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result = self.mutate("--count", "1")
+        self.assertEqual(result.returncode, mutate.USAGE, result)
+        self.assertIn("another scripts/mutate works in", result.stderr)
 
     def test_usage(self):
         for arguments, sentence in (

@@ -99,6 +99,7 @@ class Programs(unittest.TestCase):
             ("OCTET_BIAS", "yes", "OCTET_BIAS is 'yes' but must be 0 or 1"),
             ("OCTET_GRADIENT_ROUNDING", "up",
              "OCTET_GRADIENT_ROUNDING is 'up' but must be one of nearest, stochastic"),
+            ("OCTET_OVERLAP", "yes", "OCTET_OVERLAP is 'yes' but must be one of none, launches"),
             ("OCTET_POLICY", "s8,s8", "OCTET_POLICY is 's8,s8' but must be"),
             ("OCTET_RECORDS", "/dev/null/r.jsonl", "/dev/null/r.jsonl cannot be written"),
             ("CTEST_RESOURCE_GROUP_0_GPUS", "gpu1", "must begin with id:"),
@@ -106,6 +107,21 @@ class Programs(unittest.TestCase):
             with self.subTest(name):
                 self.expect_refusal(run("quantize_test", case, **{name: value}), sentence)
         self.expect_refusal(run("quantize_test", "--unknown"), "unknown argument --unknown")
+
+    def test_the_ends_of_ranges_belong_to_them(self):
+        case = "--gtest_filter=Cpu/QuantizeRowwise_f16.MatchesReference/64x64"
+        for name, value in (
+            ("OCTET_ITERATIONS", "1"), ("OCTET_WARMUP", "0"), ("OCTET_OUTLIER_SHARE", "1"),
+            ("OCTET_OUTLIER_THRESHOLD", "0"), ("OCTET_SEED", "0"), ("OCTET_BIAS", "0"),
+        ):  # fmt: skip
+            with self.subTest(name):
+                result = run("quantize_test", case, **{name: value})
+                self.assertEqual(result.returncode, 0, result)
+
+    def test_backends_that_answer_are_listed(self):
+        result = run("quantize_test", "--available")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn(result.stdout.split(), (["cpu"], ["cpu", "cuda"]))
 
     def test_records_on_a_full_disk_are_reported(self):
         if not os.path.exists("/dev/full"):
@@ -156,7 +172,7 @@ class Programs(unittest.TestCase):
         for program in sorted((BUILD / "tests").glob("*_test")):
             names = run(program.name, "--gtest_list_tests", **own).stdout
             if "/4k" in names and program.name != "huge_test":
-                self.assertIn("/my_own_1", names, program)
+                self.assertTrue("/my_own_1" in names, program)
         for program in ("training_step_test", "quantize_test", "gemm_test"):
             result = run(program, "--gtest_filter=Cpu/*/my_own_1*:Cpu/*/b:Cpu/*/b_*",
                          OCTET_RECORDS=str(self.records), **own)  # fmt: skip
@@ -280,6 +296,9 @@ class Programs(unittest.TestCase):
         path = path.rename(path.with_name("4k.safetensors"))
         result = run("training_step_test", case, OCTET_TENSORS=str(path))
         self.expect_refusal(result, "the file's name makes the size '4k', which exists already")
+
+    def test_floors_lie_beside_the_programs(self):
+        self.assertEqual((BUILD / "tests/thresholds").resolve(), ROOT / "tests/thresholds")
 
     def test_floors_name_cases_that_exist(self):
         listed, suite = set(), ""

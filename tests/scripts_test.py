@@ -199,6 +199,15 @@ def make_fp8_record(unit_us=10.0):
 
 
 class TableTest(unittest.TestCase):
+    def test_stochastic_rounding_is_said_and_stands_in_a_table_of_its_own(self):
+        step = {"bias": False, "threshold": None, "outlier_mode": None, "outliers": []}
+        stochastic = make_record(step={**step, "gradient_rounding": "stochastic"})
+        nearest = make_record(step={**step, "gradient_rounding": "nearest"})
+        self.assertEqual(schema.problems(stochastic), [])
+        text = table.render([make_record(), nearest, stochastic])
+        self.assertEqual(text.count("gradients rounded stochastically"), 1)
+        self.assertEqual(text.count("Training step, cuda"), 2)
+
     def test_summary_names_the_faster_native_variant_and_both_ratios(self):
         text = table.render([make_record()])
         self.assertEqual(

@@ -28,17 +28,20 @@ struct Variant {
   StepOptions options;
 };
 
+template <class B>
 struct Trained {
+  explicit Trained(B backend) : workspace(make_pinned_workspace(backend)) {}
+  GemmWorkspace<B> workspace;
   std::vector<TrainingCurve> curves;
   Check damage;
 };
 
 template <class B, class T>
 void train(B backend, const TrainingTask& task, Policy policy, const Variant& variant,
-           std::uint64_t seed, Trained& into,
+           std::uint64_t seed, Trained<B>& into,
            const typename Training<B, T>::AfterStage& after = {}) {
-  Training<B, T> training(backend, task, policy, variant.options, seed_from("training", seed),
-                          after);
+  Training<B, T> training(backend, into.workspace, task, policy, variant.options,
+                          seed_from("training", seed), after);
   into.curves.push_back({variant.name, seed, training.run()});
   if (const auto damage = training.damage()) {
     into.damage = merge({into.damage, failure("guards", *damage)});
@@ -90,7 +93,7 @@ class TrainingSuite : public testing::TestWithParam<Case> {
                                   : "linear teacher with noise";
     record["policy"] = to_json(Policy{});
     run_recorded(B{}, std::move(record), [&](B backend, Json& r) {
-      Trained trained;
+      Trained<B> trained(backend);
       for (std::uint64_t seed = options().seed; seed < options().seed + kSeeds; ++seed) {
         train<B, T>(backend, task, Policy::native(), {"native", {}}, seed, trained);
         const std::vector<Variant> variants =
@@ -103,7 +106,7 @@ class TrainingSuite : public testing::TestWithParam<Case> {
       if (has_outliers) {
         // A channel as large as this takes most of the levels that int8 has: training that leaves
         // it where it is must be told from training that does not.
-        Trained plain;
+        Trained<B> plain(backend);
         plain.curves.push_back(trained.curves.front());
         train<B, T>(backend, task, {}, {"int8", kNearest}, options().seed, plain);
         if (verify_training(task, plain.curves).passed) {
@@ -140,7 +143,7 @@ void expect_training_fails(const F& fault, std::string_view message) {
     }
     const B backend = make_backend<B>();
     const TrainingTask task;
-    Trained trained;
+    Trained<B> trained(backend);
     train<B, f16>(backend, task, Policy::native(), {"native", {}}, 1, trained);
     train<B, f16>(
         backend, task, {}, {"int8", kNearest}, 1, trained,
@@ -206,7 +209,7 @@ TEST(TrainingControl, ScalesOfOtherRowsAreReported) {
 TEST(TrainingControl, BaselineThatDoesNotConvergeIsReported) {
   TrainingTask task;
   task.rate = 1e-4;
-  Trained trained;
+  Trained<Cpu> trained(Cpu{});
   train<Cpu, f16>(Cpu{}, task, Policy::native(), {"native", {}}, 1, trained);
   const Check check = verify_training(task, trained.curves);
   EXPECT_EQ(check.status, "FAILED");

@@ -118,6 +118,19 @@ constexpr std::string_view name(OutlierMode mode) {
   return mode == OutlierMode::element ? "element" : "column";
 }
 
+/// How the parts of a step that do not need each other share a device. The same bits each way.
+enum class Overlap : std::uint8_t {
+  none,      // one after another
+  launches,  // an int8 product may be launched while the kernel before it ends
+  branches   // beside that, tensors are quantized beneath products that do not read them; in steps
+             // of row-major products without a threshold
+};
+
+constexpr std::string_view name(Overlap overlap) {
+  constexpr std::array<std::string_view, 3> kNames = {"none", "launches", "branches"};
+  return kNames[static_cast<std::size_t>(overlap)];
+}
+
 /// How a step computes, beside the precision of its passes.
 struct StepOptions {
   StepLayout layout = StepLayout::row;
@@ -134,6 +147,8 @@ struct StepOptions {
   /// TrainingStep::set_rounding_offset moves on.
   Rounding gradient_rounding = Rounding::nearest;
   std::uint64_t rounding_seed = 0;
+  /// What runs at the same time.
+  Overlap overlap = Overlap::none;
 
   /// Member by member.
   bool operator==(const StepOptions&) const = default;

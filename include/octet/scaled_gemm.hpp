@@ -27,6 +27,10 @@ struct ScaledGemmPlan {
   std::string algorithm;  // what was chosen, and by how much, for people and records
   std::string choice;     // the same for GemmWorkspace::pinned; empty where nothing was chosen
   std::shared_ptr<ScaledGemmPlanState<B>> state;
+  // What runs beside the product; both may be changed between calls. Kernels that have no use for
+  // them ignore them.
+  double spared = 0;            // share of the device that it leaves to others
+  bool launches_early = false;  // it may be launched while the kernel before it on the stream ends
 };
 
 /// a[M,K], b[N,K], row_scale[M], col_scale[N], bias[N] or empty -> out[M,N]. Times its candidates

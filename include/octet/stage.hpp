@@ -5,11 +5,14 @@
 // and does not have yet, which overwrites the stage's result; run_stage calls it first.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "octet/column_sum.hpp"
 #include "octet/dequantize.hpp"
@@ -160,6 +163,12 @@ struct Stage {
                DequantizeStage<T, Col32>, GemmStage<B, T>, SpmmStage<T>, SortStage<T>,
                SpmmTransposedStage<T>, ColumnSumStage<T>>
       work;
+  // Where it runs if branches run beside each other (branches.hpp).
+  int branch = 0;
+  int point = -1;            // marked behind it; -1: nobody waits for it
+  std::vector<int> after{};  // points of the other branch that it waits for
+  // Elements that are quantized beside it: with weights in every step, and with kept ones.
+  std::array<std::int64_t, 2> beside{};
 };
 
 /// Makes the plan of a stage that needs one and has none, which overwrites its result.

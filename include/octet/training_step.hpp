@@ -26,6 +26,14 @@
 // equal.
 //
 // A step is a list of stages (stage.hpp). It knows no backend and owns no memory but its plans.
+//
+// With Overlap::branches, products run on one branch and what is not needed at once is quantized on
+// another, each tensor beneath a product that does not read it:
+//
+//   products   a w1  fc1_fprop  fc2_dgrad  fc2_wgrad  fc2_fprop  fc1_dgrad  fc1_wgrad
+//   beneath          w2 grad    out1       d1
+//
+// A product with something beneath it leaves that a share of the device.
 #pragma once
 
 #include <algorithm>
@@ -40,6 +48,7 @@
 #include <vector>
 
 #include "octet/backend.hpp"
+#include "octet/branches.hpp"
 #include "octet/layer.hpp"
 #include "octet/matrix.hpp"
 #include "octet/numeric.hpp"
@@ -77,23 +86,25 @@ class TrainingStep {
     backend_ = backend;
     gemm_workspace_ = std::move(gemm_workspace);
     build(inputs, copies, workspace);
+    if (uses_branches()) branches_.emplace(backend, kPoints);
   }
 
   /// The stages in the order in which they run.
   std::vector<Stage<B, T>>& stages() { return stages_; }
 
-  /// One step, queued on the backend's stream. The first run makes the plans; later ones can be
-  /// captured in a graph. With WeightMode::kept an earlier run must have quantized the weights.
+  /// One step, queued on the backend's stream. The first run makes the plans, on which it waits
+  /// with nothing beside it; later ones can be captured in a graph. With WeightMode::kept an
+  /// earlier run must have quantized the weights.
   void run(WeightMode mode) {
+    if (branches_ && is_planned()) return run_branches(mode);
     for (Stage<B, T>& stage : stages_) {
-      if (mode == WeightMode::every_step || !stage.weights) run(stage);
+      if (mode == WeightMode::kept && stage.weights) continue;
+      run_on(backend_, stage, 0, options_.overlap != Overlap::none);
     }
   }
 
-  /// One stage's call, which reads what earlier stages left.
-  void run(Stage<B, T>& stage) {
-    std::visit([this](auto& work) { run_stage(backend_, gemm_workspace_, work); }, stage.work);
-  }
+  /// One stage by itself, which reads what earlier stages left.
+  void run(Stage<B, T>& stage) { run_on(backend_, stage, 0, false); }
 
   /// Makes the plan of a stage that needs one and has none, which overwrites the stage's result.
   void plan(Stage<B, T>& stage) {
@@ -108,6 +119,15 @@ class TrainingStep {
       auto* work = std::get_if<QuantizeStage<T>>(&stage.work);
       if (work != nullptr) work->rounding = rounding_of(stage.tensor, offset);
     }
+  }
+
+  /// The share of the device that a product spares while `beside` elements are quantized, so that
+  /// both are done at about the same time.
+  static constexpr double spared(ProductShape s, std::int64_t beside) {
+    const double work = static_cast<double>(s.m) * static_cast<double>(s.n) *
+                        static_cast<double>(std::max<std::int64_t>(s.k, 1));
+    const double ratio = kSparedPerElement * static_cast<double>(beside) / std::max(work, 1.0);
+    return std::min(ratio / (1 + ratio), kMostSpared);
   }
 
   /// What the step was made for.
@@ -127,8 +147,17 @@ class TrainingStep {
 
   /// Bytes between any two of them, for guards.
   static constexpr std::int64_t kGap = 256;
+  static constexpr double kMostSpared = 0.4;
 
  private:
+  /// What the branches wait for.
+  enum Point : int { kA, kW1, kW2, kGrad, kOut1, kD1, kFc1Fprop, kFc2Dgrad, kPoints };
+
+  /// Multiplications that the device does while it quantizes an element with every multiprocessor
+  /// as fast as one of a few: 6 bytes at 80 GB/s and 1.55e15 / 2 / 132 multiplications a second
+  /// each on an NVIDIA H200, from its copies and products. The share itself was not tuned.
+  static constexpr double kSparedPerElement = 450;
+
   /// One copy of a tensor in eight bits: int8, or e4m3 where the policy has that.
   struct Copy {
     Matrix<s8> q;
@@ -153,8 +182,7 @@ class TrainingStep {
           options.gradient_rounding != Rounding::nearest) {
         throw std::invalid_argument(
             "training_step: the policy has passes in e4m3, which need the layout row, the "
-            "threshold "
-            "0 and rounding to nearest: the others are of int8");
+            "threshold 0 and rounding to nearest: the others are of int8");
       }
     }
     if (!(options.threshold >= 0)) {
@@ -205,37 +233,186 @@ class TrainingStep {
     if (options_.threshold > 0 && (fprop || wgrad)) take_scratch();
     const Matrix<T> out1 = result(Product::fc1_fprop), d1 = result(Product::fc2_dgrad);
 
-    // Each tensor is quantized just before the first product that reads it, while it is in cache.
-    const Quantized qa = quantize_activations("a", Product::fc1_fprop, in.a);
-    const Quantized qw1 = quantize("w1", Product::fc1_fprop, true, in.w1, h, d, fprop, dgrad);
-    multiply(Product::fc1_fprop, qa.row, qw1.row, in.a, in.w1, in.b1);
-    add_outliers(Product::fc1_fprop, qa.outliers, in.w1);
+    Quantized qa, qw1, qw2, qout1, qgrad, qd1;
+    const auto quantize_a = [&] {
+      mark(kA, [&] { qa = quantize_activations("a", Product::fc1_fprop, in.a); });
+    };
+    const auto quantize_w1 = [&] {
+      mark(kW1, [&] { qw1 = quantize("w1", Product::fc1_fprop, true, in.w1, h, d, fprop, dgrad); });
+    };
+    const auto quantize_w2 = [&] {
+      mark(kW2, [&] { qw2 = quantize("w2", Product::fc2_fprop, true, in.w2, d, h, fprop, dgrad); });
+    };
+    const auto quantize_out1 = [&] {
+      mark(kOut1, [&] { qout1 = quantize_activations("out1", Product::fc2_fprop, out1); });
+    };
+    const auto quantize_grad = [&] {
+      mark(kGrad, [&] {
+        qgrad = quantize("grad", Product::fc2_dgrad, false, in.grad, t, d, dgrad, wgrad);
+      });
+    };
+    const auto quantize_d1 = [&] {
+      mark(kD1, [&] { qd1 = quantize("d1", Product::fc1_dgrad, false, d1, t, h, dgrad, wgrad); });
+    };
+    const auto fc1_fprop = [&] {
+      mark(kFc1Fprop, [&] { multiply(Product::fc1_fprop, qa.row, qw1.row, in.a, in.w1, in.b1); });
+      add_outliers(Product::fc1_fprop, qa.outliers, in.w1);
+    };
+    const auto fc2_fprop = [&] {
+      multiply(Product::fc2_fprop, qout1.row, qw2.row, out1, in.w2, in.b2);
+      add_outliers(Product::fc2_fprop, qout1.outliers, in.w2);
+    };
+    const auto fc2_dgrad = [&] {
+      mark(kFc2Dgrad, [&] {
+        multiply(Product::fc2_dgrad, qgrad.row, qw2.col, in.grad,
+                 copies ? Operand<T>(copies->w2) : Operand<T>(transposed(in.w2)));
+      });
+    };
+    const auto fc1_dgrad = [&] {
+      multiply(Product::fc1_dgrad, qd1.row, qw1.col, d1,
+               copies ? Operand<T>(copies->w1) : Operand<T>(transposed(in.w1)));
+    };
+    const auto fc2_wgrad = [&] {
+      multiply(Product::fc2_wgrad, qgrad.col, qout1.col,
+               copies ? Operand<T>(copies->grad) : Operand<T>(transposed(in.grad)),
+               copies ? Operand<T>(copies->out1) : Operand<T>(transposed(Matrix<const T>(out1))));
+      add_outliers_transposed(Product::fc2_wgrad, in.grad, qout1.outliers);
+    };
+    const auto fc1_wgrad = [&] {
+      multiply(Product::fc1_wgrad, qd1.col, qa.col,
+               copies ? Operand<T>(copies->d1) : Operand<T>(transposed(Matrix<const T>(d1))),
+               copies ? Operand<T>(copies->a) : Operand<T>(transposed(in.a)));
+      add_outliers_transposed(Product::fc1_wgrad, d1, qa.outliers);
+    };
 
-    const Quantized qout1 = quantize_activations("out1", Product::fc2_fprop, out1);
-    const Quantized qw2 = quantize("w2", Product::fc2_fprop, true, in.w2, d, h, fprop, dgrad);
-    multiply(Product::fc2_fprop, qout1.row, qw2.row, out1, in.w2, in.b2);
-    add_outliers(Product::fc2_fprop, qout1.outliers, in.w2);
-
-    const Quantized qgrad =
-        quantize("grad", Product::fc2_dgrad, false, in.grad, t, d, dgrad, wgrad);
+    if (!uses_branches()) {
+      // Each tensor is quantized just before the first product that reads it, while it is in cache.
+      quantize_a();
+      quantize_w1();
+      fc1_fprop();
+      quantize_out1();
+      quantize_w2();
+      fc2_fprop();
+      quantize_grad();
+      sum_columns(Product::fc2_wgrad, in.grad, grad_b2_);
+      fc2_dgrad();
+      quantize_d1();
+      sum_columns(Product::fc1_wgrad, d1, grad_b1_);
+      fc1_dgrad();
+      fc2_wgrad();
+      fc1_wgrad();
+      return;
+    }
+    quantize_a();
+    quantize_w1();
+    beneath({kA, kW1}, quantize_w2);
+    beneath({kA, kW1}, quantize_grad);
+    fc1_fprop();
+    beneath({kFc1Fprop}, quantize_out1);
+    behind({kW2, kGrad}, fc2_dgrad);
+    beneath({kFc2Dgrad}, quantize_d1);
+    behind({kGrad, kOut1}, fc2_wgrad);
     sum_columns(Product::fc2_wgrad, in.grad, grad_b2_);
-    multiply(Product::fc2_dgrad, qgrad.row, qw2.col, in.grad,
-             copies ? Operand<T>(copies->w2) : Operand<T>(transposed(in.w2)));
-
-    const Quantized qd1 = quantize("d1", Product::fc1_dgrad, false, d1, t, h, dgrad, wgrad);
+    behind({kW2, kOut1}, fc2_fprop);
     sum_columns(Product::fc1_wgrad, d1, grad_b1_);
-    multiply(Product::fc1_dgrad, qd1.row, qw1.col, d1,
-             copies ? Operand<T>(copies->w1) : Operand<T>(transposed(in.w1)));
-
-    multiply(Product::fc2_wgrad, qgrad.col, qout1.col,
-             copies ? Operand<T>(copies->grad) : Operand<T>(transposed(in.grad)),
-             copies ? Operand<T>(copies->out1) : Operand<T>(transposed(Matrix<const T>(out1))));
-    add_outliers_transposed(Product::fc2_wgrad, in.grad, qout1.outliers);
-    multiply(Product::fc1_wgrad, qd1.col, qa.col,
-             copies ? Operand<T>(copies->d1) : Operand<T>(transposed(Matrix<const T>(d1))),
-             copies ? Operand<T>(copies->a) : Operand<T>(transposed(in.a)));
-    add_outliers_transposed(Product::fc1_wgrad, d1, qa.outliers);
+    behind({kD1}, fc1_dgrad);
+    behind({kD1}, fc1_wgrad);
+    count_beside();
   }
+
+  // ---- branches ----
+
+  bool uses_branches() const {
+    return options_.overlap == Overlap::branches && options_.layout == StepLayout::row &&
+           options_.threshold == 0;
+  }
+
+  /// The other branch may wait for what `make` adds.
+  template <class Make>
+  void mark(Point point, const Make& make) {
+    const std::size_t first = stages_.size();
+    make();
+    if (stages_.size() > first) stages_.back().point = point;
+  }
+
+  /// What `make` adds is quantized on the second branch, behind these points of the first.
+  template <class Make>
+  void beneath(const std::vector<int>& after, const Make& make) {
+    const std::size_t first = stages_.size();
+    make();
+    for (std::size_t i = first; i < stages_.size(); ++i) {
+      stages_[i].branch = 1;
+      stages_[i].after = after;
+    }
+  }
+
+  /// What `make` adds runs on the first branch behind these points of the second.
+  template <class Make>
+  void behind(const std::vector<int>& after, const Make& make) {
+    const std::size_t first = stages_.size();
+    make();
+    for (std::size_t i = first; i < stages_.size(); ++i) stages_[i].after = after;
+  }
+
+  /// How much the second branch quantizes beside each product: what stands before it in the list.
+  void count_beside() {
+    std::array<std::int64_t, 2> given{};
+    for (Stage<B, T>& stage : stages_) {
+      if (const auto* work = std::get_if<QuantizeStage<T>>(&stage.work)) {
+        if (stage.branch == 0) continue;
+        given[0] += work->x.size();
+        if (!stage.weights) given[1] += work->x.size();
+      } else if (std::holds_alternative<ScaledGemmStage<B, T>>(stage.work)) {
+        stage.beside = std::exchange(given, {});
+      }
+    }
+  }
+
+  bool is_planned() const {
+    return std::ranges::all_of(stages_, [](const Stage<B, T>& stage) {
+      return std::visit(
+          [](const auto& work) {
+            if constexpr (requires { work.plan; }) return work.plan.has_value();
+            return true;
+          },
+          stage.work);
+    });
+  }
+
+  void run_branches(WeightMode mode) {
+    std::array<bool, kPoints> is_marked{};
+    std::array<std::array<bool, kPoints>, 2> is_known{};  // to a branch
+    branches_->fork();
+    for (Stage<B, T>& stage : stages_) {
+      if (mode == WeightMode::kept && stage.weights) continue;
+      const auto branch = static_cast<std::size_t>(stage.branch);
+      bool waits = false;
+      for (const int of : stage.after) {
+        const auto point = static_cast<std::size_t>(of);
+        if (!is_marked[point] || std::exchange(is_known[branch][point], true)) continue;
+        branches_->wait(stage.branch, of);
+        waits = true;
+      }
+      const auto beside = stage.beside[mode == WeightMode::kept ? 1 : 0];
+      // A launch that overlaps the kernel before it waits for that one alone.
+      run_on((*branches_)[stage.branch], stage, beside, !waits);
+      if (stage.point < 0) continue;
+      branches_->mark(stage.branch, stage.point);
+      is_marked[static_cast<std::size_t>(stage.point)] = true;
+    }
+    branches_->join();
+  }
+
+  void run_on(B backend, Stage<B, T>& stage, std::int64_t beside, bool launches_early) {
+    if (auto* product = std::get_if<ScaledGemmStage<B, T>>(&stage.work)) {
+      plan(stage);
+      product->plan->spared = spared(shape_of(stage.product, shape_), beside);
+      product->plan->launches_early = launches_early;
+    }
+    std::visit([&](auto& work) { run_stage(backend, gemm_workspace_, work); }, stage.work);
+  }
+
+  // ---- parts ----
 
   void take_results() {
     std::int64_t largest = 0;
@@ -388,6 +565,7 @@ class TrainingStep {
   Policy policy_;
   StepOptions options_;
   std::vector<Stage<B, T>> stages_;
+  std::optional<Branches<B>> branches_;
   std::array<Matrix<T>, kProducts.size()> results_{};
   std::array<std::pair<Operand<T>, Operand<T>>, kProducts.size()> operands_{};
   Vector<T> grad_b1_, grad_b2_;

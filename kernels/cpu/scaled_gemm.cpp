@@ -30,7 +30,7 @@ ScaledGemmPlan<Cpu> plan_scaled_gemm(GemmWorkspace<Cpu>& workspace, Matrix<const
   auto state = std::make_shared<ScaledGemmPlanState<Cpu>>();
   state->product = plan_gemm_s8(
       workspace, a, b, Matrix<s32>(workspace.state->accumulators.data(), problem.m, problem.n));
-  return {problem, state->product.algorithm + ", then dequantize", /*choice=*/"", state};
+  return {problem, state->product.algorithm + ", then dequantize", /*choice=*/"", state, 0, false};
 }
 
 template <class T>

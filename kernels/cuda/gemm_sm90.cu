@@ -21,6 +21,7 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -182,9 +183,11 @@ void launch(cudaStream_t stream, const GemmSm90Plan& plan, const GemmSm90Result<
                          plan.config.streaming};
   const auto kernel = gemm_sm90_kernel<C, T>;
   static const int resident = resident_clusters<C>(kernel);
-  const auto clusters =
-      std::min({raster.count, static_cast<unsigned>(resident),
-                static_cast<unsigned>(std::max(plan.multiprocessors / C::kCluster, 1))});
+  const unsigned clusters = gemm_sm90_clusters(
+      raster.count,
+      std::min(static_cast<unsigned>(resident),
+               static_cast<unsigned>(std::max(plan.multiprocessors / C::kCluster, 1))),
+      plan.spared);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeClusterDimension;
   attributes[0].val.clusterDim = {C::kCluster, 1, 1};
@@ -230,6 +233,17 @@ std::vector<GemmSm90Config> gemm_sm90_configs(const GemmSm90Problem& p, int mult
   return configs;
 }
 
+unsigned gemm_sm90_clusters(unsigned count, unsigned available, double spared) {
+  if (!(spared > 0)) return std::min(count, available);
+  constexpr double kNearlyFull = 0.25;  // of a round: not worth another one
+  constexpr double kDearest = 3;        // time that a spared share may cost
+  const auto least = static_cast<double>(ceil_div(count, available));
+  const double left = available * std::max(1 - spared, 0.1);
+  double rounds = std::max(std::ceil(count / left - kNearlyFull), least);
+  if (rounds > least * (1 + kDearest * spared)) rounds = least;
+  return static_cast<unsigned>(std::ceil(count / rounds));
+}
+
 std::string name(const GemmSm90Config& c) {
   const auto by = [](int x, int y) { return std::to_string(x) + "x" + std::to_string(y); };
   return by(c.tile_m, c.tile_n) + (c.ping_pong ? " ping-pong" : " cooperative") + " cluster " +
@@ -259,7 +273,7 @@ GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config
   if (!a_map || !b_map) {
     throw std::runtime_error("gemm_sm90: the driver refused to describe an operand");
   }
-  return {problem, config, multiprocessors, permuted, *a_map, *b_map};
+  return {problem, config, multiprocessors, permuted, *a_map, *b_map, 0};
 }
 
 template <class T>

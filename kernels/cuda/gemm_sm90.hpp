@@ -57,7 +57,12 @@ struct GemmSm90Plan {
   int multiprocessors;
   bool permuted;  // rows of B are copied in the order that makes results contiguous
   TensorMap a_map, b_map;
+  double spared = 0;  // share of the device that it leaves to others
 };
+/// Clusters that walk `count` tiles of clusters where `available` would fit: all, or about a share
+/// `spared` fewer. As few as need the same number of rounds, because a round that is not full takes
+/// as long as one that is; and all of them where one round more would cost more than it spares.
+unsigned gemm_sm90_clusters(unsigned count, unsigned available, double spared);
 /// Takes about a microsecond; allocates nothing on the device. Throws std::invalid_argument for a
 /// problem or a configuration that is not accepted.
 GemmSm90Plan plan_gemm_sm90(const GemmSm90Problem& problem, const GemmSm90Config& config,

@@ -40,7 +40,10 @@ Graph<Cuda>::Graph(Cuda backend, const std::function<void()>& work) : backend_(b
   cuda::check(ended, "capturing a stream");
 
   cudaGraphExec_t executable = nullptr;
-  cuda::check(cudaGraphInstantiate(&executable, graph.get(), 0), "instantiating a graph");
+  // Each kernel keeps the priority of the stream that it was captured from.
+  cuda::check(
+      cudaGraphInstantiate(&executable, graph.get(), cudaGraphInstantiateFlagUseNodePriority),
+      "instantiating a graph");
   executable_ = std::shared_ptr<void>(
       executable, [](void* e) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(e)); });
 }

@@ -1,16 +1,16 @@
 // quantize_row_col with a threshold; the kernels are those of quantize_row_col.cuh.
 //
 // element: absmax_kernel leaves out what is not under the threshold, notes in the workspace which
-//   chunks hold outliers, and counts them by row. The first blocks of convert_kernel sum up the
-//   counts before their rows and write the entries in order, reading again the chunks that were
-//   noted. No launch more than without a threshold.
-//   Bytes: as without one, 4 for each row and 32 chunks written and read, and the list.
+//   chunks of a piece of a row hold outliers and how many there are, and counts them by its rows. A
+//   few blocks of convert_kernel sum up the counts before their rows and pieces, and write the
+//   entries in order, reading again the chunks that were noted. No launch more than without a
+//   threshold.
+//   Bytes: as without one, 8 for each row and 32 chunks written and read, and the list.
 // column: one read more, for the columns' absmax; columns_kernel then lists those over the
 //   threshold, and entry n of row i lies at i * columns + n.
 //
 // Counts are sums and statistics maxima, whose order does not show; every entry's place follows
 // from counts alone. So a list is the same at every run.
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 
@@ -79,7 +79,6 @@ void quantize_row_col(Cuda backend, Matrix<const T> x, float threshold, OutlierM
   }
   const OutlierWorkspace parts(x.rows, x.cols);
   std::byte* const memory = workspace.data;
-  auto* const row_counts = reinterpret_cast<unsigned*>(memory + parts.row_counts);
   auto* const group_counts = reinterpret_cast<unsigned long long*>(memory + parts.group_counts);
   auto* const column_absmax = reinterpret_cast<unsigned*>(memory + parts.column_absmax);
   auto* const columns = reinterpret_cast<s32*>(memory + parts.columns);
@@ -87,26 +86,36 @@ void quantize_row_col(Cuda backend, Matrix<const T> x, float threshold, OutlierM
   const unsigned limit = outlier_bits<T>(threshold);
 
   RowCol<T> p = row_col_of(x, q_row, row_scale, q_col, col_scale);
+  const int64_t pieces_of_row = ceil_div(x.cols, kWarp * kChunk<T>);
+  const int64_t pieces = x.rows * pieces_of_row;
+  const int64_t pieces_of_block = ceil_div(ceil_div(pieces, kListBlocks), kThreads) * kThreads;
+  const int rows_of_group = rows_of_absmax<T>(x.rows, x.cols);
   p.outliers = {limit,
-                reinterpret_cast<unsigned*>(memory + parts.chunks),
-                row_counts,
+                reinterpret_cast<uint2*>(memory + parts.pieces),
+                pieces_of_row,
+                pieces_of_block,
                 group_counts,
+                rows_of_group,
                 column_absmax,
                 columns,
                 column_count,
                 outliers,
-                static_cast<unsigned>(std::min(kListBlocks, ceil_div(x.rows, kWarps)))};
+                static_cast<unsigned>(ceil_div(pieces, pieces_of_block)),
+                1};
   unsigned* const rows = words_of(row_scale.data);
   unsigned* const cols = words_of(col_scale.data);
   if (mode == OutlierMode::element) {
-    const int64_t groups = ceil_div(x.rows, OutlierWorkspace::kGroupRows);
     clear(kWhat, stream,
-          {{rows, cols, row_counts, reinterpret_cast<unsigned*>(group_counts)},
-           {x.rows, x.cols, x.rows, 2 * groups}});
+          {{rows, cols, reinterpret_cast<unsigned*>(group_counts)},
+           {x.rows, x.cols, 2 * ceil_div(x.rows, rows_of_group)}});
     take_absmax<Copies::row_col, Kept::below_threshold>(kWhat, stream, p);
     convert<Copies::row_col, Kept::below_threshold>(kWhat, stream, p);
     return;
   }
+  constexpr int64_t kMostColumnBlocks = 256;
+  const int64_t column_blocks = ceil_div(x.rows, kWarps);
+  p.outliers.list_blocks =
+      static_cast<unsigned>(column_blocks < kMostColumnBlocks ? column_blocks : kMostColumnBlocks);
   clear(kWhat, stream, {{rows, cols, column_absmax}, {x.rows, x.cols, x.cols}});
   RowCol<T> all = p;
   all.col_scale = reinterpret_cast<float*>(column_absmax);

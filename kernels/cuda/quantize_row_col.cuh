@@ -7,9 +7,10 @@
 //   Bytes: 2 sizeof(T) read and 1 written an element for each int8 copy.
 //
 // Launches follow each other closely: from sm_90 on each may start while the one before it ends
-// (programmatic dependent launch). What a kernel reads before it waits is x alone, which was
-// complete before zero_kernel began. convert_kernel takes x backwards, as the end of x is what the
-// cache still holds; where outputs would push x out of it they are stored as streams.
+// (programmatic dependent launch), zero_kernel while whatever the stream was given before does.
+// What a kernel reads before it waits is x alone, which was complete before zero_kernel let the
+// next one start. convert_kernel takes x backwards, as the end of x is what the cache still holds;
+// where outputs would push x out of it they are stored as streams.
 //
 // A statistic in a scale's place has the sign bit set. Blocks of convert_kernel read it while one
 // of them replaces it by the scale, and a 16-bit absmax can be told from its scale again: absmax =
@@ -31,7 +32,9 @@
 
 #include <cuda_runtime.h>
 
+#include <cstring>
 #include <nv/target>
+#include <type_traits>
 
 #include "cuda/error.hpp"
 #include "cuda/quantize.cuh"
@@ -52,28 +55,31 @@ inline constexpr int kTileCols = 64;           // 128 bytes of each row of a 16-
 inline constexpr int kUnits = kTileRows / 16;  // 16-byte units of a column of the tile
 inline constexpr int64_t kStreamedBytes = int64_t{32}
                                           << 20;  // of x: more than caches hold beside q
-inline constexpr int64_t kListBlocks = 256;  // of convert_kernel that write the list, at the most
+inline constexpr int64_t kListBlocks = 2048;  // of convert_kernel that write the list, at the most
 inline constexpr unsigned kStatistic = 0x80000000u;
 
-static_assert(OutlierWorkspace::kGroupRows % kMaxRowsOfBlock == 0);
+static_assert(OutlierWorkspace::kGroupRows == kWarps * kRowsInFlight);
+static_assert(OutlierWorkspace::kPieceCols == kWarp * kChunk<f32>);
 
 enum class Copies { row_col, col };
 enum class Kept { all, below_threshold, unlisted_columns };
 
-/// Where what a threshold sets apart is found and listed. A word of `chunks` has a bit for each of
-/// the 32 chunks of a row that a warp loads together: whether it holds an outlier. Words of a
-/// column of blocks lie side by side.
+/// Where what a threshold sets apart is found and listed. A piece is what a warp of absmax_kernel
+/// reads of a row at once: x tells which of its 32 chunks hold outliers, a bit each, y how many
+/// outliers there are. A group of rows is what a block takes. Pieces lie in the list's order.
 template <class T>
 struct Outliers {
   unsigned limit;  // the smallest bits of |x| that are one
-  unsigned* chunks;
-  unsigned* row_counts;
-  unsigned long long* group_counts;  // of OutlierWorkspace::kGroupRows rows
-  const unsigned* column_absmax;     // over everything, as statistics
-  const s32* columns;                // that hold one, ascending
+  uint2* pieces;
+  int64_t pieces_of_row, pieces_of_block;
+  unsigned long long* group_counts;
+  int rows_of_group;
+  const unsigned* column_absmax;  // over everything, as statistics
+  const s32* columns;             // that hold one, ascending
   const int* column_count;
   CooList<T> list;
   unsigned list_blocks;
+  unsigned list_every;  // of so many blocks one writes the list, until all have been
 };
 
 template <class T>
@@ -126,18 +132,23 @@ void launch_dependent(const char* what, cudaStream_t stream, int64_t blocks, int
 
 // ---------------------------------------------------------------------------- what counts
 
-/// All ones where an element of `word` is under the limit, for words of magnitudes. For 16 bits the
-/// difference from 0x8000 + limit - 1 borrows nothing from the neighbour and keeps its top bit
-/// exactly there, and a byte permutation spreads that bit.
+/// All ones where an element of `word` is under the limit, NaN being under none.
 template <class T>
-__device__ __forceinline__ unsigned below(unsigned magnitude, unsigned limit) {
-  if constexpr (sizeof(T) == 2) {
-    const unsigned difference = ((limit - 1) * 0x10001u | 0x80008000u) - magnitude;
+__device__ __forceinline__ unsigned below(unsigned word, unsigned limit) {
+  if constexpr (std::is_same_v<T, f16>) {
+    const __half bound = __ushort_as_half(static_cast<unsigned short>(limit));
+    __half2 pair;
+    memcpy(&pair, &word, sizeof(pair));
+    return __hlt2_mask(__habs2(pair), __half2half2(bound));
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    // As integers: the difference from 0x8000 + limit - 1 borrows nothing from the neighbour and
+    // keeps its top bit exactly there, and a byte permutation spreads that bit.
+    const unsigned difference = ((limit - 1) * 0x10001u | 0x80008000u) - magnitudes<T>(word);
     unsigned mask;
     asm("prmt.b32 %0, %1, 0, 0xbb99;" : "=r"(mask) : "r"(difference));
     return mask;
   } else {
-    return magnitude < limit ? ~0u : 0u;
+    return magnitudes<T>(word) < limit ? ~0u : 0u;
   }
 }
 
@@ -146,7 +157,7 @@ template <class T>
 __device__ __forceinline__ Chunk below_limit(const Chunk& chunk, unsigned limit) {
   Chunk mask;
 #pragma unroll
-  for (int w = 0; w < 4; ++w) mask.words[w] = below<T>(magnitudes<T>(chunk.words[w]), limit);
+  for (int w = 0; w < 4; ++w) mask.words[w] = below<T>(chunk.words[w], limit);
   return mask;
 }
 
@@ -157,6 +168,14 @@ __device__ __forceinline__ Chunk masked(const Chunk& chunk, const Chunk& mask) {
 
 __device__ __forceinline__ bool all_kept(const Chunk& mask) {
   return (mask.words[0] & mask.words[1] & mask.words[2] & mask.words[3]) == ~0u;
+}
+
+/// How many elements of a chunk are not kept.
+template <class T>
+__device__ __forceinline__ unsigned count_not_kept(const Chunk& mask) {
+  const int kept_bits =
+      __popc(mask.words[0]) + __popc(mask.words[1]) + __popc(mask.words[2]) + __popc(mask.words[3]);
+  return static_cast<unsigned>(128 - kept_bits) / (8 * sizeof(T));
 }
 
 /// A bit for each element of a chunk that is not kept.
@@ -198,6 +217,7 @@ struct Cleared {
   int64_t length[kRanges];
 };
 static __global__ void __launch_bounds__(kThreads) zero_kernel(const Cleared cleared) {
+  wait_for_predecessor();
   let_successor_start();
 #pragma unroll
   for (int r = 0; r < Cleared::kRanges; ++r) {
@@ -216,9 +236,9 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
   constexpr int kCols = kWarp * kChunk<T>;
   constexpr bool kRows = copies == Copies::row_col;
   constexpr bool kFind = kept == Kept::below_threshold;
+  static_assert(kRows || !kFind);
   __shared__ unsigned row_part[kMaxRowsOfBlock];
-  __shared__ unsigned chunk_part[kMaxRowsOfBlock];
-  __shared__ unsigned count_part[kMaxRowsOfBlock];
+  __shared__ uint2 piece_part[kMaxRowsOfBlock];
   __shared__ unsigned col_part[kWarps][kWarp * 4];
   let_successor_start();
   if constexpr (kept == Kept::unlisted_columns) wait_for_predecessor();
@@ -232,6 +252,7 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
 
   Chunk of_columns;
   if constexpr (kept == Kept::unlisted_columns) of_columns = unlisted(p.outliers, col, p.cols);
+  const unsigned limit = kFind ? __float_as_uint(value_of<T>(p.outliers.limit)) : 0;
   Chunk columns{};
   for (int row = warp * kRowsInFlight; row < rows; row += kWarps * kRowsInFlight) {
     Chunk chunks[kRowsInFlight];
@@ -242,26 +263,25 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
     }
 #pragma unroll
     for (int i = 0; i < kRowsInFlight; ++i) {
-      if constexpr (kFind) {
-        const Chunk mask = below_limit<T>(chunks[i], p.outliers.limit);
-        const unsigned holding = __ballot_sync(kAllLanes, !all_kept(mask));
-        unsigned count = 0;
-        if (holding != 0) count = __reduce_add_sync(kAllLanes, __popc(not_kept<T>(mask)));
-        if (lane == 0 && row + i < rows) {
-          chunk_part[row + i] = holding;
-          count_part[row + i] = count;
-        }
-        chunks[i] = masked(chunks[i], mask);
-      }
       if constexpr (kept == Kept::unlisted_columns) chunks[i] = masked(chunks[i], of_columns);
+      unsigned absmax = 0;
+      if constexpr (kRows) absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
+      if constexpr (kFind) {
+        uint2 piece = make_uint2(0, 0);
+        if (absmax >= limit) {  // few are
+          const Chunk mask = below_limit<T>(chunks[i], p.outliers.limit);
+          piece.x = __ballot_sync(kAllLanes, !all_kept(mask));
+          piece.y = __reduce_add_sync(kAllLanes, count_not_kept<T>(mask));
+          chunks[i] = masked(chunks[i], mask);
+          absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
+        }
+        if (lane == 0 && row + i < rows) piece_part[row + i] = piece;
+      }
 #pragma unroll
       for (int w = 0; w < 4; ++w) {
         columns.words[w] = larger<T>(columns.words[w], magnitudes<T>(chunks[i].words[w]));
       }
-      if constexpr (kRows) {
-        const unsigned absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
-        if (lane == 0 && row + i < rows) row_part[row + i] = absmax;
-      }
+      if (kRows && lane == 0 && row + i < rows) row_part[row + i] = absmax;
     }
   }
 #pragma unroll
@@ -275,12 +295,16 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
       atomicMax(reinterpret_cast<unsigned*>(p.row_scale) + row, kStatistic | row_part[threadIdx.x]);
     }
     if constexpr (kFind) {
-      const Outliers<T>& o = p.outliers;
-      o.chunks[col_block * p.rows + row] = chunk_part[threadIdx.x];
-      const unsigned count = count_part[threadIdx.x];
-      if (count != 0) {
-        atomicAdd(o.row_counts + row, count);
-        atomicAdd(o.group_counts + row / OutlierWorkspace::kGroupRows, count);
+      p.outliers.pieces[row * col_blocks + col_block] = piece_part[threadIdx.x];
+    }
+  }
+  if constexpr (kFind) {
+    if (warp == kWarps - 1) {
+      unsigned count = 0;
+      for (int row = lane; row < rows; row += kWarp) count += piece_part[row].y;
+      count = __reduce_add_sync(kAllLanes, count);
+      if (lane == 0 && count != 0) {
+        atomicAdd(p.outliers.group_counts + blockIdx.x / col_blocks, count);
       }
     }
   }
@@ -320,109 +344,113 @@ __device__ __forceinline__ float settled_inverse(float* scale_or_statistic, bool
   return inverse_scale<Q>(absmax);
 }
 
-/// The list's part of convert_kernel: a block takes consecutive rows, a warp one of eight at a
-/// time. Each block sums up the entries before its rows by itself.
-template <class T, Kept kept>
-__device__ void write_list(const RowCol<T>& p, int64_t* warp_sums) {
+template <class T>
+__device__ __forceinline__ void store_entry(const CooList<T>& list, int64_t at, int64_t row,
+                                            int64_t col, Bits<T> value) {
+  if (at >= list.capacity) return;
+  list.row[at] = static_cast<s32>(row);
+  list.col[at] = static_cast<s32>(col);
+  reinterpret_cast<Bits<T>*>(list.value)[at] = value;
+}
+
+/// The list of columns, by one of the list's blocks: a warp takes one of eight rows at a time.
+template <class T>
+__device__ void write_columns(const RowCol<T>& p, unsigned list_block) {
   const Outliers<T>& o = p.outliers;
-  const CooList<T>& list = o.list;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int64_t rows_of_block = (p.rows + o.list_blocks - 1) / o.list_blocks;
-  const int64_t first = min(p.rows, blockIdx.x * rows_of_block);
+  const int64_t first = list_block * rows_of_block;
   const int64_t end = min(p.rows, first + rows_of_block);
-  const auto store = [&](int64_t at, int64_t row, int64_t col, Bits<T> value) {
-    if (at >= list.capacity) return;
-    list.row[at] = static_cast<s32>(row);
-    list.col[at] = static_cast<s32>(col);
-    reinterpret_cast<Bits<T>*>(list.value)[at] = value;
-  };
+  wait_for_predecessor();
+  const int64_t of_row = *o.column_count;
+  for (int64_t row = first + warp; row < end; row += kWarps) {
+    const Bits<T>* source = reinterpret_cast<const Bits<T>*>(p.x) + row * p.ldx;
+    for (int64_t n = lane; n < of_row; n += kWarp) {
+      const s32 col = o.columns[n];
+      store_entry(o.list, row * of_row + n, row, col, source[col]);
+    }
+  }
+  if (list_block == 0 && threadIdx.x == 0) *o.list.count = p.rows * of_row;
+}
+
+/// The list of elements, by one of the list's blocks, which takes consecutive pieces. It adds up
+/// the counts of the groups, and then of the pieces, before its own; a thread then takes a piece at
+/// a time, finds its place by a sum over the block, and reads the chunks that hold outliers again.
+template <class T>
+__device__ void write_elements(const RowCol<T>& p, unsigned list_block,
+                               int64_t (&warp_sums)[2][kWarps]) {
+  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+  const Outliers<T>& o = p.outliers;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int64_t all_pieces = p.rows * o.pieces_of_row;
+  const int64_t first = list_block * o.pieces_of_block;
+  const int64_t end = min(all_pieces, first + o.pieces_of_block);
+  const int64_t pieces_of_group = o.rows_of_group * o.pieces_of_row;
+  const int64_t group = first / pieces_of_group;
   wait_for_predecessor();
 
-  if constexpr (kept == Kept::unlisted_columns) {
-    const int64_t of_row = *o.column_count;
-    for (int64_t row = first + warp; row < end; row += kWarps) {
-      const Bits<T>* source = reinterpret_cast<const Bits<T>*>(p.x) + row * p.ldx;
-      for (int64_t n = lane; n < of_row; n += kWarp) {
-        const s32 col = o.columns[n];
-        store(row * of_row + n, row, col, source[col]);
-      }
-    }
-    if (blockIdx.x == 0 && threadIdx.x == 0) *list.count = p.rows * of_row;
-    return;
-  }
-
-  const int64_t first_group = first / OutlierWorkspace::kGroupRows;
   int64_t before = 0;
-  for (int64_t g = threadIdx.x; g < first_group; g += kThreads) {
+  for (int64_t g = threadIdx.x; g < group; g += kThreads) {
     before += static_cast<int64_t>(o.group_counts[g]);
   }
-  for (int64_t row = first_group * OutlierWorkspace::kGroupRows + threadIdx.x; row < first;
-       row += kThreads) {
-    before += o.row_counts[row];
+  for (int64_t n = group * pieces_of_group + threadIdx.x; n < first; n += kThreads) {
+    before += o.pieces[n].y;
   }
 #pragma unroll
   for (int distance = kWarp / 2; distance > 0; distance /= 2) {
     before += __shfl_xor_sync(kAllLanes, before, distance);
   }
-  if (lane == 0) warp_sums[warp] = before;
+  if (lane == 0) warp_sums[1][warp] = before;
   __syncthreads();
   before = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) before += warp_sums[w];
+  for (int w = 0; w < kWarps; ++w) before += warp_sums[1][w];
 
-  const int64_t col_blocks = (p.cols + kWarp * kChunk<T> - 1) / (kWarp * kChunk<T>);
-  for (int64_t first_of_warps = first; first_of_warps < end; first_of_warps += kWarps) {
-    const int64_t row = first_of_warps + warp;
-    int64_t at = before;
+  for (int64_t base = first; base < end; base += kThreads) {
+    const int64_t n = base + threadIdx.x;
+    const uint2 piece = n < end ? o.pieces[n] : make_uint2(0, 0);
+    unsigned upto = piece.y;  // inclusive sum over the lanes
+#pragma unroll
+    for (int distance = 1; distance < kWarp; distance *= 2) {
+      const unsigned other = __shfl_up_sync(kAllLanes, upto, distance);
+      if (lane >= distance) upto += other;
+    }
+    if (lane == kWarp - 1) warp_sums[0][warp] = upto;
+    __syncthreads();
+    int64_t at = before + upto - piece.y;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
-      const int64_t count = first_of_warps + w < end ? o.row_counts[first_of_warps + w] : 0;
-      before += count;
-      if (w < warp) at += count;
+      const int64_t of_warp = warp_sums[0][w];
+      before += of_warp;
+      if (w < warp) at += of_warp;
     }
-    if (row >= end || o.row_counts[row] == 0) continue;
-    for (int64_t first_block = 0; first_block < col_blocks; first_block += kWarp) {
-      const int64_t my_block = first_block + lane;
-      const unsigned my_chunks = my_block < col_blocks ? o.chunks[my_block * p.rows + row] : 0u;
-      unsigned blocks = __ballot_sync(kAllLanes, my_chunks != 0);
-      while (blocks != 0) {
-        const int block = __ffs(static_cast<int>(blocks)) - 1;
-        blocks &= blocks - 1;
-        const unsigned holding = __shfl_sync(kAllLanes, my_chunks, block);
-        const int64_t col = ((first_block + block) * kWarp + lane) * kChunk<T>;
-        Chunk chunk{};
-        unsigned found = 0;
-        if ((holding >> lane & 1u) != 0) {
-          chunk = load_chunk(p.x + row * p.ldx + col, p.cols - col, p.x_vectors);
-          found = not_kept<T>(below_limit<T>(chunk, o.limit));
-        }
-        const int count = __popc(found);
-        int upto = count;  // inclusive sum over the lanes
+    __syncthreads();
+
+    if (piece.x == 0) continue;
+    // A division of 32 bits takes a fifth of one of 64 bits.
+    const int64_t row = end <= 0xffffffff
+                            ? static_cast<unsigned>(n) / static_cast<unsigned>(o.pieces_of_row)
+                            : n / o.pieces_of_row;
+    const int64_t first_col = (n - row * o.pieces_of_row) * kWarp * kChunk<T>;
+    for (unsigned holding = piece.x; holding != 0; holding &= holding - 1) {
+      const int64_t col = first_col + (__ffs(static_cast<int>(holding)) - 1) * kChunk<T>;
+      const Chunk chunk = load_chunk(p.x + row * p.ldx + col, p.cols - col, p.x_vectors);
+      const unsigned found = not_kept<T>(below_limit<T>(chunk, o.limit));
 #pragma unroll
-        for (int distance = 1; distance < kWarp; distance *= 2) {
-          const int other = __shfl_up_sync(kAllLanes, upto, distance);
-          if (lane >= distance) upto += other;
-        }
-        int64_t mine = at + upto - count;
-#pragma unroll
-        for (int e = 0; e < kChunk<T>; ++e) {
-          if ((found >> e & 1u) != 0) {
-            constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
-            store(mine++, row, col + e,
-                  static_cast<Bits<T>>(chunk.words[e / kOfWord] >> (e % kOfWord * 16)));
-          }
-        }
-        at += __shfl_sync(kAllLanes, upto, kWarp - 1);
+      for (int e = 0; e < kChunk<T>; ++e) {
+        if ((found >> e & 1u) == 0) continue;
+        store_entry(o.list, at++, row, col + e,
+                    static_cast<Bits<T>>(chunk.words[e / kOfWord] >> (e % kOfWord * 16)));
       }
     }
   }
-  if (blockIdx.x == o.list_blocks - 1 && threadIdx.x == 0) *list.count = before;
+  if (end == all_pieces && threadIdx.x == 0) *o.list.count = before;
 }
 
-/// The first blocks write the list, if there is one. Each other block takes a tile, the last tile
-/// first; a thread takes four consecutive rows of a chunk, so that it can pack four int8 along
-/// q_col's contiguous dimension. In shared memory a column of the tile is eight 16-byte units,
-/// permuted by the column's chunk, so that packed words scatter without bank conflicts.
+/// Some blocks write the list, if there is one. Each other block takes a tile, the last tile first;
+/// a thread takes four consecutive rows of a chunk, so that it can pack four int8 along q_col's
+/// contiguous dimension. In shared memory a column of the tile is eight 16-byte units, permuted by
+/// the column's chunk, so that packed words scatter without bank conflicts.
 template <class T, Copies copies, Kept kept, class Q>
 __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, unsigned col_blocks) {
   constexpr int kLanes = kTileCols / kChunk<T>;              // across a row of the tile
@@ -433,16 +461,25 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
   __shared__ uint4 tile[kTileCols][kUnits];
   __shared__ float row_inverse[kTileRows];
   __shared__ float col_inverse[kTileCols];
+  let_successor_start();
+  unsigned tile_index = gridDim.x - 1 - blockIdx.x;
   if constexpr (kept != Kept::all) {
-    if (blockIdx.x < p.outliers.list_blocks) {
-      write_list<T, kept>(p, reinterpret_cast<int64_t*>(tile));
+    const Outliers<T>& o = p.outliers;
+    const unsigned turn = blockIdx.x / o.list_every;
+    if (turn < o.list_blocks && blockIdx.x % o.list_every == o.list_every - 1) {
+      const unsigned list_block = o.list_blocks - 1 - turn;
+      if constexpr (kept == Kept::unlisted_columns) {
+        write_columns(p, list_block);
+      } else {
+        write_elements(p, list_block, reinterpret_cast<int64_t(&)[2][kWarps]>(tile));
+      }
       return;
     }
+    tile_index += min(turn, o.list_blocks) - o.list_blocks;
   }
   const auto unit = [](int col, int u) { return u ^ (col / 8 % kUnits); };
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarp, warp = thread / kWarp;
-  const unsigned tile_index = gridDim.x - 1 - blockIdx.x;
   const int64_t first_row = static_cast<int64_t>(tile_index / col_blocks) * kTileRows;
   const int64_t first_col = static_cast<int64_t>(tile_index % col_blocks) * kTileCols;
   const int tile_col = lane % kLanes * kChunk<T>;
@@ -541,17 +578,20 @@ inline void clear(const char* what, cudaStream_t stream, const Cleared& cleared)
   int64_t longest = 0;
   for (const int64_t length : cleared.length) longest = longest < length ? length : longest;
   const int64_t blocks = ceil_div(longest, kThreads);
-  zero_kernel<<<dim3(static_cast<unsigned>(blocks < 1024 ? blocks : 1024)), kThreads, 0, stream>>>(
-      cleared);
-  check(cudaGetLastError(), what);
+  launch_dependent(what, stream, blocks < 1024 ? blocks : 1024, kThreads, zero_kernel, cleared);
+}
+
+/// Rows that a block of absmax_kernel takes.
+template <class T>
+int rows_of_absmax(int64_t rows, int64_t cols) {
+  const int64_t blocks = ceil_div(rows, kMaxRowsOfBlock) * ceil_div(cols, kWarp * kChunk<T>);
+  return blocks < kManyBlocks ? kWarps * kRowsInFlight : kMaxRowsOfBlock;
 }
 
 template <Copies copies, Kept kept, class T>
 void take_absmax(const char* what, cudaStream_t stream, const RowCol<T>& p) {
   const int64_t col_blocks = ceil_div(p.cols, kWarp * kChunk<T>);
-  constexpr int kFewRows = kWarps * kRowsInFlight;
-  const int rows_of_block =
-      ceil_div(p.rows, kMaxRowsOfBlock) * col_blocks < kManyBlocks ? kFewRows : kMaxRowsOfBlock;
+  const int rows_of_block = rows_of_absmax<T>(p.rows, p.cols);
   launch_dependent(what, stream, ceil_div(p.rows, rows_of_block) * col_blocks, kThreads,
                    absmax_kernel<T, copies, kept>, p, rows_of_block,
                    static_cast<unsigned>(col_blocks));
@@ -560,9 +600,17 @@ void take_absmax(const char* what, cudaStream_t stream, const RowCol<T>& p) {
 template <Copies copies, Kept kept, class Q = s8, class T>
 void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
   const int64_t col_blocks = ceil_div(p.cols, kTileCols);
-  const int64_t list_blocks = kept == Kept::all ? 0 : p.outliers.list_blocks;
-  launch_dependent(what, stream, list_blocks + ceil_div(p.rows, kTileRows) * col_blocks, kThreads,
-                   convert_kernel<T, copies, kept, Q>, p, static_cast<unsigned>(col_blocks));
+  int64_t blocks = ceil_div(p.rows, kTileRows) * col_blocks;
+  RowCol<T> told = p;
+  if constexpr (kept != Kept::all) {
+    // The list takes longest: its blocks are spread over the first half, so that none is the last.
+    const int64_t list_blocks = p.outliers.list_blocks;
+    blocks += list_blocks;
+    told.outliers.list_every =
+        static_cast<unsigned>(blocks / 2 > list_blocks ? blocks / 2 / list_blocks : 1);
+  }
+  launch_dependent(what, stream, blocks, kThreads, convert_kernel<T, copies, kept, Q>, told,
+                   static_cast<unsigned>(col_blocks));
   if constexpr (sizeof(T) == 4) {
     const int64_t rows = copies == Copies::row_col ? p.rows : 0;
     launch_dependent(what, stream, ceil_div(rows + p.cols, kThreads), kThreads, scales_kernel<Q>,

@@ -78,9 +78,15 @@ GemmProblem product_of(GemmProblem q) {
   return q;
 }
 
+/// What else a plan says of a launch.
+struct Launch {
+  double spared = 0;
+  bool early = false;
+};
+
 template <class T>
 void run(const Workspace& workspace, const ScaledProduct& scaled, cudaStream_t stream,
-         const Operands<T>& o, s32* accumulators) {
+         const Operands<T>& o, s32* accumulators, const Launch& how = {}) {
   const GemmProblem& q = scaled.problem;
   if (q.m == 0 || q.n == 0) return;
   if (scaled.kernel == ScaledKernel::composed) {
@@ -91,13 +97,15 @@ void run(const Workspace& workspace, const ScaledProduct& scaled, cudaStream_t s
   }
   const auto problem = cuda::sm90_problem(q, o.pointers());
   if (scaled.kernel == ScaledKernel::sm90 && cuda::gemm_sm90_accepts(problem)) {
-    const auto plan = cuda::plan_gemm_sm90(problem, scaled.sm90, workspace.device.multiprocessors);
+    auto plan = cuda::plan_gemm_sm90(problem, scaled.sm90, workspace.device.multiprocessors);
+    plan.spared = how.spared;
     cuda::gemm_sm90<T>(stream, plan,
                        {.d = o.out.data,
                         .ldd = q.ldd,
                         .row_scale = o.row_scale.data,
                         .col_scale = o.col_scale.data,
-                        .bias = q.bias ? o.bias.data : nullptr});
+                        .bias = q.bias ? o.bias.data : nullptr},
+                       how.early);
     return;
   }
   cuda::gemm_s8_mma_scaled<T>(stream, q, o.a.data, o.b.data, o.row_scale.data, o.col_scale.data,
@@ -210,7 +218,7 @@ ScaledGemmPlan<Cuda> plan_scaled_gemm(GemmWorkspace<Cuda>& workspace, Matrix<con
     state.accumulators = take_accumulators(state, problem);
     plan_state->accumulators = state.accumulators;
   }
-  return {problem, scaled.algorithm, scaled.choice, std::move(plan_state)};
+  return {problem, scaled.algorithm, scaled.choice, std::move(plan_state), 0, false};
 }
 
 template <class T>
@@ -224,7 +232,7 @@ void scaled_gemm(Cuda backend, const ScaledGemmPlan<Cuda>& plan, Matrix<const s8
   }
   const auto& accumulators = plan.state->accumulators;
   run(*plan.state->workspace, *plan.state->scaled, backend.stream, o,
-      accumulators == nullptr ? nullptr : accumulators->data());
+      accumulators == nullptr ? nullptr : accumulators->data(), {plan.spared, plan.launches_early});
 }
 
 Matrix<const s32> accumulators(const ScaledGemmPlan<Cuda>& plan) {

@@ -7,27 +7,28 @@
 // fills the output with NaN.
 //
 // spmm_coo, weights N-contiguous: spmm_rows_kernel
-//   A warp takes 512 columns of one row and goes through its entries, each of which is a contiguous
-//   piece of the weights, four of them in flight. Blocks that share columns run together, so that
-//   a piece of the weights that several rows need is found in L2.
+//   A warp finds a row's entries once and takes up to eight tiles of 512 of its columns, each entry
+//   being a contiguous piece of the weights, four of them in flight. Blocks that share columns run
+//   together, so that a piece of the weights that several rows need is found in L2.
 // spmm_coo, weights K-contiguous, 16 bits or int8: spmm_gather_kernel
-//   An entry needs one column of the weights: 2 bytes of a sector of 32. A block takes 16 columns
-//   of the output (one sector of a row) and up to 1024 of its rows, and streams its 16 rows of the
-//   weights through shared memory in slabs of 1248 bytes, the next one under way while a slab is
-//   used, so that whatever is needed crosses from memory once. Sectors of the weights that no entry
-//   of the block needs are left out. Eight threads share a row of the output: each keeps two of the
-//   16 sums, in shared memory between slabs, and two rows' places in the list. A row of the weights
-//   lies at an odd multiple of 16 bytes, even rows before odd ones, which takes the eight threads'
-//   reads to different banks.
+//   An entry needs one column of the weights: 2 bytes of a sector of 32. A block takes 8 columns of
+//   the output and up to 1024 of its rows, and brings its 8 rows of the weights to shared memory,
+//   in one slab where they fit, so that whatever is needed crosses from memory once; two blocks of
+//   a multiprocessor take turns at loading and adding. Sectors of the weights that no entry of the
+//   block needs are left out. Eight threads share a row of the output, a column each, and look at
+//   eight of its entries at a time, four rows ahead; between slabs their sums and places in the
+//   list lie in shared memory. A row of the weights lies at an odd multiple of 16 bytes, which
+//   takes the eight threads' reads to different banks.
 // spmm_coo_transposed: spmm_columns_kernel
-//   A block takes 32 columns and 256 rows of the output. A warp sums four of the columns, an entry
-//   being 512 contiguous bytes of x; the sums change from columns to rows in shared memory, where
-//   column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank conflicts either way.
+//   A block finds the entries of 32 columns once and takes up to eight tiles of 256 rows of the
+//   output. A warp sums four of the columns side by side, an entry being 512 contiguous bytes of x;
+//   the sums change from columns to rows in shared memory, where column c lies at (c % 4) * 8 +
+//   c / 4, in 260 floats: free of bank conflicts either way.
 //
 // Bytes: the sectors of the weights (x) that entries need, and the rows (columns) of the output
 // that have entries, read and written. Any extents, leading dimensions and alignment; accesses take
 // 16 bytes of weights and x, and 16, 4 and 8 of the output, where alignment allows it. The gather
-// takes up to 110 KiB of shared memory, half of its rows where the device has less.
+// takes up to half of a multiprocessor's shared memory.
 #include <algorithm>
 #include <climits>
 
@@ -187,93 +188,107 @@ struct SpmmRows {
   bool w_vectors;
 };
 
-/// blockIdx.x = column tile * row blocks + row block.
+/// A lane's share of 32 entries of one row (or column).
+struct Entries {
+  int place;  // of the other index
+  float value;
+  int count;  // of all lanes
+};
+template <class T>
+__device__ __forceinline__ Entries row_entries(const List<T>& list, int64_t first, int64_t count,
+                                               int64_t row, int lane) {
+  const int64_t entry = first + lane;
+  const bool inside = entry < count && __ldg(list.key + entry) == row;
+  return {inside ? __ldg(list.other + entry) : 0,
+          inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(list.value) + entry)) : 0.0f,
+          __popc(__ballot_sync(kAllLanes, inside))};
+}
+
+/// blockIdx.x = group of column tiles * row blocks + row block.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    spmm_rows_kernel(const SpmmRows<T> p, unsigned row_blocks) {
+    spmm_rows_kernel(const SpmmRows<T> p, unsigned row_blocks, int tiles) {
+  constexpr int kRowTile = kPieces * kPieceCols;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int64_t first_row = static_cast<int64_t>(blockIdx.x % row_blocks) * kWarps;
   const int64_t row = first_row + static_cast<int>(threadIdx.x / kWarp);
-  const int64_t tile_col = static_cast<int64_t>(blockIdx.x / row_blocks) * (kPieces * kPieceCols);
+  const int64_t first_col = static_cast<int64_t>(blockIdx.x / row_blocks) * tiles * kRowTile;
+  const int64_t end_col = min(p.out.cols, first_col + tiles * kRowTile);
   const int64_t count = *p.list.count;
   if (count > p.list.capacity) {
-    fill_nan(p.out, first_row, kWarps, tile_col, kPieces * kPieceCols);
+    fill_nan(p.out, first_row, kWarps, first_col, static_cast<int>(end_col - first_col));
     return;
   }
   if (row >= p.out.rows) return;
   const int64_t begin = warp_lower_bound(p.list.key, count, row, lane);
-  if (begin >= count || __ldg(p.list.key + begin) != row) return;
+  const Entries first = row_entries(p.list, begin, count, row, lane);
+  if (first.count == 0) return;
 
-  const int64_t col = tile_col + lane * 8;
-  T* const out = p.out.data + row * p.out.ld + col;
-  unsigned old[kPieces][4];
-  float sum[kPieces][8] = {};
+  for (int64_t col = first_col + lane * 8; col - lane * 8 < end_col; col += kRowTile) {
+    T* const out = p.out.data + row * p.out.ld + col;
+    unsigned old[kPieces][4];
+    float sum[kPieces][8] = {};
 #pragma unroll
-  for (int g = 0; g < kPieces; ++g) {
-    load_out<T, 8>(out + g * kPieceCols, p.out.cols - col - g * kPieceCols, p.out.vectors, old[g]);
-  }
+    for (int g = 0; g < kPieces; ++g) {
+      load_out<T, 8>(out + g * kPieceCols, p.out.cols - col - g * kPieceCols, p.out.vectors,
+                     old[g]);
+    }
 
-  for (int64_t batch = begin;; batch += kWarp) {
-    const int64_t entry = batch + lane;
-    const bool inside = entry < count && __ldg(p.list.key + entry) == row;
-    const int k_of_lane = inside ? __ldg(p.list.other + entry) : 0;
-    const float value_of_lane =
-        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
-    const int entries = __popc(__ballot_sync(kAllLanes, inside));
-    for (int e = 0; e < entries; e += kInFlight) {
-      Chunk chunks[kInFlight][kPieces];
+    Entries entries = first;
+    for (int64_t batch = begin;;) {
+      for (int e = 0; e < entries.count; e += kInFlight) {
+        Chunk chunks[kInFlight][kPieces];
 #pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
-        const int64_t k = __shfl_sync(kAllLanes, k_of_lane, (e + u) % kWarp);
+        for (int u = 0; u < kInFlight; ++u) {
+          const int64_t k = __shfl_sync(kAllLanes, entries.place, (e + u) % kWarp);
 #pragma unroll
-        for (int g = 0; g < kPieces; ++g) {
-          const int64_t remaining = e + u < entries ? p.out.cols - col - g * kPieceCols : 0;
-          chunks[u][g] = load_chunk(p.w + k * p.ldw + col + g * kPieceCols, remaining, p.w_vectors);
+          for (int g = 0; g < kPieces; ++g) {
+            const int64_t remaining = e + u < entries.count ? p.out.cols - col - g * kPieceCols : 0;
+            chunks[u][g] =
+                load_chunk(p.w + k * p.ldw + col + g * kPieceCols, remaining, p.w_vectors);
+          }
         }
-      }
 #pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
-        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
-        if (e + u >= entries) continue;
+        for (int u = 0; u < kInFlight; ++u) {
+          const float value = __shfl_sync(kAllLanes, entries.value, (e + u) % kWarp);
+          if (e + u >= entries.count) continue;
 #pragma unroll
-        for (int g = 0; g < kPieces; ++g) {
+          for (int g = 0; g < kPieces; ++g) {
 #pragma unroll
-          for (int c = 0; c < 8; ++c) {
-            sum[g][c] = __fmaf_rn(value, element<T>(chunks[u][g], c), sum[g][c]);
+            for (int c = 0; c < 8; ++c) {
+              sum[g][c] = __fmaf_rn(value, element<T>(chunks[u][g], c), sum[g][c]);
+            }
           }
         }
       }
+      if (entries.count < kWarp) break;
+      batch += kWarp;
+      entries = row_entries(p.list, batch, count, row, lane);
     }
-    if (entries < kWarp) break;
-  }
 
 #pragma unroll
-  for (int g = 0; g < kPieces; ++g) {
-    unsigned words[4];
+    for (int g = 0; g < kPieces; ++g) {
+      unsigned words[4];
 #pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      words[w] = rounded_sum<T>(old[g][w] & 0xffffu, sum[g][2 * w]) |
-                 rounded_sum<T>(old[g][w] >> 16, sum[g][2 * w + 1]) << 16;
+      for (int w = 0; w < 4; ++w) {
+        words[w] = rounded_sum<T>(old[g][w] & 0xffffu, sum[g][2 * w]) |
+                   rounded_sum<T>(old[g][w] >> 16, sum[g][2 * w + 1]) << 16;
+      }
+      store_out<T, 8>(out + g * kPieceCols, words, p.out.cols - col - g * kPieceCols,
+                      p.out.vectors);
     }
-    store_out<T, 8>(out + g * kPieceCols, words, p.out.cols - col - g * kPieceCols, p.out.vectors);
   }
 }
 
 // ------------------------------------------------------------------------ weights K-contiguous
 
 constexpr int kGatherThreads = 512;
-constexpr int kTileCols = 16;                          // of the output: rows of the weights
-constexpr int kGroup = 8;                              // threads that share a row of the output
-constexpr int kGroups = kGatherThreads / kGroup;       // rows under way
-constexpr int kRowsOfGroup = 2 * kGroup;               // two for each thread to keep the place of
-constexpr int kMostTileRows = kGroups * kRowsOfGroup;  // 1024
-constexpr int kUnit = 16;                              // bytes of a copy
+constexpr int kTileCols = 8;                         // of the output: rows of the weights
+constexpr int kGroups = kGatherThreads / kTileCols;  // of threads that share a row of the output
+constexpr int kMostTileRows = 1024;
+constexpr int kRowsAhead = 4;  // of a group, whose entries are loaded before they are used
+constexpr int kUnit = 16;      // bytes of a copy
 constexpr int kSector = 32;
-constexpr int kSlabSectors = 39;
-constexpr int kSlabUnits = kSlabSectors * kSector / kUnit;
-constexpr int kSlabPitch = (kSlabUnits + 1) * kUnit;
-static_assert(kSlabPitch / kUnit % 2 == 1);
-constexpr int kSlabBytes = kTileCols * kSlabPitch;
 constexpr int kFlagWords = 256;
 constexpr int kEndOfRow = INT_MAX;  // no column: extents are under 2^31
 
@@ -285,6 +300,7 @@ struct SpmmGather {
   const float* w_scale;  // int8 alone
   int64_t depth;         // K
   int64_t sectors_of_flag;
+  int slab_units, slabs;
   Result<T> out;
   bool w_vectors;
 };
@@ -305,41 +321,95 @@ __device__ __forceinline__ float weight(const unsigned char* row, int col) {
   }
 }
 
-/// Starts to bring columns [slab * columns of a slab, ...) of the tile's weights to shared memory,
-/// but for sectors that are not flagged.
+/// Bytes from one row of a slab to the next.
+constexpr int slab_pitch(int units) { return (units | 1) * kUnit; }
+
+/// Flags the sectors of the weights that entries [first, last) need; all of them where a sample
+/// says that there are many, or finding out costs half of loading them. The whole block calls.
 template <class T, class W>
-__device__ __forceinline__ void load_slab(const SpmmGather<T, W>& p, int64_t tile_col, int64_t slab,
+__device__ __forceinline__ void flag_sectors(const SpmmGather<T, W>& p, int64_t first, int64_t last,
+                                             unsigned* flags) {
+  constexpr int kSectorCols = kSector / static_cast<int>(sizeof(W));
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = 0;
+  __syncthreads();
+  const auto set = [&](int64_t entry) {
+    const int64_t flag = __ldg(p.list.other + entry) / kSectorCols / p.sectors_of_flag;
+    const unsigned bit = 1u << (flag % 32);
+    return (atomicOr(&flags[flag / 32], bit) & bit) == 0;
+  };
+  const int64_t entries = last - first;
+  const int different = __syncthreads_count(set(first + entries * thread / kGatherThreads));
+  if (entries <= kGatherThreads) return;
+  const int64_t all =
+      min((p.depth + kSectorCols - 1) / kSectorCols, static_cast<int64_t>(kGatherThreads));
+  if (8 * different >= 3 * all || entries > 4 * p.depth) {
+    for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = ~0u;
+  } else {
+    for (int64_t e = first + thread; e < last; e += kGatherThreads) set(e);
+  }
+  __syncthreads();
+}
+
+/// Starts to bring a slab of the tile's weights to shared memory, but for sectors that are not
+/// flagged. A warp takes every other 32 units of a row.
+template <class T, class W>
+__device__ __forceinline__ void load_slab(const SpmmGather<T, W>& p, int64_t tile_col, int slab,
                                           const unsigned* flags, unsigned char* target) {
   constexpr int kUnitCols = kUnit / static_cast<int>(sizeof(W));
-  for (int i = static_cast<int>(threadIdx.x); i < kTileCols * kSlabUnits; i += kGatherThreads) {
-    const int n = i / kSlabUnits, unit = i % kSlabUnits;
-    const int64_t col = (slab * kSlabUnits + unit) * kUnitCols;
-    if (col >= p.depth || tile_col + n >= p.out.cols) continue;
-    const int64_t flag = (slab * kSlabSectors + unit / 2) / p.sectors_of_flag;
-    if ((flags[flag / 32] >> (flag % 32) & 1u) == 0) continue;
-    const W* source = p.w + (tile_col + n) * p.ldw + col;
-    const int cols = static_cast<int>(min(static_cast<int64_t>(kUnitCols), p.depth - col));
-    unsigned char* const unit_at = target + (n / 2 + n % 2 * 8) * kSlabPitch + unit * kUnit;
-    if (p.w_vectors) {
-      copy_unit(unit_at, source, cols * static_cast<int>(sizeof(W)));
-    } else {
-      for (int c = 0; c < cols; ++c) reinterpret_cast<W*>(unit_at)[c] = source[c];
+  constexpr int kWarpsOfRow = kGatherThreads / kWarp / kTileCols;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  const int warp = static_cast<int>(threadIdx.x / kWarp);
+  const int n = warp % kTileCols;
+  if (tile_col + n < p.out.cols) {
+    const W* const row = p.w + (tile_col + n) * p.ldw;
+    unsigned char* const target_row = target + n * slab_pitch(p.slab_units);
+    for (int unit = warp / kTileCols * kWarp + lane; unit < p.slab_units;
+         unit += kWarpsOfRow * kWarp) {
+      const int64_t place = static_cast<int64_t>(slab) * p.slab_units + unit;
+      const int64_t col = place * kUnitCols;
+      if (col >= p.depth) break;
+      const auto flag = static_cast<unsigned>(place / 2) / static_cast<unsigned>(p.sectors_of_flag);
+      if ((flags[flag / 32] >> (flag % 32) & 1u) == 0) continue;
+      const int cols = static_cast<int>(min(static_cast<int64_t>(kUnitCols), p.depth - col));
+      if (p.w_vectors) {
+        copy_unit(target_row + unit * kUnit, row + col, cols * static_cast<int>(sizeof(W)));
+      } else {
+        W* const values = reinterpret_cast<W*>(target_row + unit * kUnit);
+        for (int c = 0; c < cols; ++c) values[c] = row[col + c];
+      }
     }
   }
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
 
-/// blockIdx.x = column tile * row tiles + row tile. Dynamic shared memory: two slabs, then the sums
-/// of tile_rows rows.
+/// starts[i], for rows + 1 of them: the entries of the tile before its row i.
+template <class T>
+__device__ __forceinline__ void find_rows(const List<T>& list, int64_t first, int64_t last,
+                                          int64_t tile_row, int rows, unsigned* starts) {
+  for (int64_t e = first + static_cast<int>(threadIdx.x); e < last; e += kGatherThreads) {
+    const auto at = static_cast<unsigned>(e - first);
+    const int row = static_cast<int>(__ldg(list.key + e) - tile_row);
+    const int before = e == first ? -1 : static_cast<int>(__ldg(list.key + e - 1) - tile_row);
+    for (int i = before + 1; i <= row; ++i) starts[i] = at;
+    if (e == last - 1) {
+      for (int i = row + 1; i <= rows; ++i) starts[i] = at + 1;
+    }
+  }
+}
+
+/// blockIdx.x = column tile * row tiles + row tile. Dynamic shared memory: a slab; the rows' first
+/// entries; where there are several slabs, the rows' next entries and sums too.
 template <class T, class W>
 __global__ void __launch_bounds__(kGatherThreads, 2)
     spmm_gather_kernel(const SpmmGather<T, W> p, int tile_rows, unsigned row_tiles) {
-  constexpr int kSlabCols = kSlabSectors * kSector / static_cast<int>(sizeof(W));
-  constexpr int kSectorCols = kSector / static_cast<int>(sizeof(W));
+  constexpr int kUnitCols = kUnit / static_cast<int>(sizeof(W));
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ unsigned flags[kFlagWords];
-  __shared__ int64_t tile_begin, tile_end;  // entries
-  float2* const sums = reinterpret_cast<float2*>(memory + 2 * kSlabBytes);
+  const int pitch = slab_pitch(p.slab_units);
+  unsigned* const starts = reinterpret_cast<unsigned*>(memory + kTileCols * pitch);
+  unsigned* const nexts = starts + tile_rows + 1;
+  float* const sums = reinterpret_cast<float*>(nexts + tile_rows);
 
   const int64_t tile_row = static_cast<int64_t>(blockIdx.x % row_tiles) * tile_rows;
   const int64_t tile_col = static_cast<int64_t>(blockIdx.x / row_tiles) * kTileCols;
@@ -350,172 +420,100 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
     return;
   }
   if (count == 0) return;
-
-  // ---- where the rows' entries lie: row i * kGroups + group is kept by thread i % 8 of its group
-  const int thread = static_cast<int>(threadIdx.x);
-  const int lane = thread % kWarp, member = thread % kGroup, group = thread / kGroup;
-  const int group_shift = lane / kGroup * kGroup;
-  int64_t next[2], end[2];
-  {
-    int64_t wanted[4], at[4];
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int row = (h * kGroup + member) * kGroups + group;
-      wanted[2 * h] = tile_row + min(row, rows);
-      wanted[2 * h + 1] = tile_row + min(row + 1, rows);
-    }
-    lower_bounds(p.list.key, count, wanted, at);
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int row = (h * kGroup + member) * kGroups + group;
-      next[h] = at[2 * h];
-      end[h] = at[2 * h + 1];
-      if (row == 0) tile_begin = next[h];
-      if (row == rows - 1) tile_end = end[h];
-    }
-  }
-  for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = 0;
-  __syncthreads();
-  const int64_t first = tile_begin, last = tile_end;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  const int64_t first = tile_row == 0 ? 0 : warp_lower_bound(p.list.key, count, tile_row, lane);
+  const int64_t last = tile_row + rows == p.out.rows
+                           ? count
+                           : warp_lower_bound(p.list.key, count, tile_row + rows, lane);
   if (first == last) return;
 
-  // ---- which sectors of the weights they need; all, where finding out costs half of loading them
-  const bool finds_out = last - first <= 4 * p.depth;
-  if (finds_out) {
-    for (int64_t e = first + thread; e < last; e += kGatherThreads) {
-      const int64_t flag = __ldg(p.list.other + e) / kSectorCols / p.sectors_of_flag;
-      atomicOr(&flags[flag / 32], 1u << (flag % 32));
-    }
-  } else {
-    for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = ~0u;
-  }
-  int next_col[2];
-  unsigned busy = 0;  // rows of the group that have entries, one bit each
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    next_col[h] = next[h] < end[h] ? __ldg(p.list.other + next[h]) : kEndOfRow;
-    const unsigned lanes = __ballot_sync(kAllLanes, next[h] < end[h]);
-    busy |= (lanes >> group_shift & 0xffu) << (h * kGroup);
-  }
-#pragma unroll
-  for (int i = 0; i < kRowsOfGroup; ++i) {
-    if (busy >> i & 1u) sums[(i * kGroups + group) * kGroup + member] = make_float2(0.0f, 0.0f);
-  }
-  __syncthreads();
-
-  // ---- the sums, slab by slab
-  const int64_t slabs = (p.depth + kSlabCols - 1) / kSlabCols;
+  flag_sectors(p, first, last, flags);
   load_slab(p, tile_col, 0, flags, memory);
-  for (int64_t slab = 0; slab < slabs; ++slab) {
-    if (slab + 1 < slabs) {
-      load_slab(p, tile_col, slab + 1, flags, memory + (slab + 1) % 2 * kSlabBytes);
-      asm volatile("cp.async.wait_group 1;" ::: "memory");
-    } else {
-      asm volatile("cp.async.wait_group 0;" ::: "memory");
-    }
-    __syncthreads();
-    const unsigned char* const even = memory + slab % 2 * kSlabBytes + member * kSlabPitch;
-    const unsigned char* const odd = even + kTileCols / 2 * kSlabPitch;
-    const int64_t slab_begin = slab * kSlabCols, slab_end = slab_begin + kSlabCols;
+  find_rows(p.list, first, last, tile_row, rows, starts);
 
-    unsigned work = 0;
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const unsigned lanes =
-          __ballot_sync(kAllLanes, next_col[h] != kEndOfRow && next_col[h] < slab_end);
-      work |= (lanes >> group_shift & 0xffu) << (h * kGroup);
-    }
-    // The groups of a warp keep step: a row each, eight entries of it each.
-    while (__any_sync(kAllLanes, work != 0)) {
-      const bool has_row = work != 0;
-      const int i = has_row ? __ffs(static_cast<int>(work)) - 1 : 0;
-      work &= work - 1;
-      const int keeper = group_shift + i % kGroup;
-      const int64_t next_low = __shfl_sync(kAllLanes, next[0], keeper);
-      const int64_t next_high = __shfl_sync(kAllLanes, next[1], keeper);
-      const int64_t end_low = __shfl_sync(kAllLanes, end[0], keeper);
-      const int64_t end_high = __shfl_sync(kAllLanes, end[1], keeper);
-      int64_t at = i < kGroup ? next_low : next_high;
-      const int64_t row_end = i < kGroup ? end_low : end_high;
-      float2* const sum_at = sums + (i * kGroups + group) * kGroup + member;
-      float2 sum = has_row ? *sum_at : make_float2(0.0f, 0.0f);
-      int following = kEndOfRow;  // the column of the first entry beyond the slab
-      bool more = has_row;
-      while (__any_sync(kAllLanes, more)) {
-        const bool valid = more && at + member < row_end;
-        const int col = valid ? __ldg(p.list.other + at + member) : kEndOfRow;
-        const float value =
-            valid ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + at + member))
-                  : 0.0f;
-        const unsigned inside = __ballot_sync(kAllLanes, valid && col < slab_end);
-        const int entries = __popc(inside >> group_shift & 0xffu);
-#pragma unroll
-        for (int e = 0; e < kGroup; ++e) {
-          if (!__any_sync(kAllLanes, e < entries)) break;
-          const int k = __shfl_sync(kAllLanes, col, group_shift + e);
-          const float factor = __shfl_sync(kAllLanes, value, group_shift + e);
-          if (e < entries) {
-            const int place = static_cast<int>(k - slab_begin);
-            sum.x = __fmaf_rn(factor, weight<W>(even, place), sum.x);
-            sum.y = __fmaf_rn(factor, weight<W>(odd, place), sum.y);
-          }
-        }
-        const int beyond = __shfl_sync(kAllLanes, col, group_shift + entries % kGroup);
-        at += entries;
-        if (more && entries < kGroup) {
-          following = beyond;
-          more = false;
-        }
-      }
-      if (has_row) {
-        *sum_at = sum;
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {  // registers take no index that is not known
-          if (i == h * kGroup + member) {
-            next[h] = at;
-            next_col[h] = following;
-          }
-        }
-      }
-    }
-    __syncthreads();
-  }
-
-  // ---- the output
-  const int64_t col = tile_col + 2 * member;
-  const int64_t cols_left = p.out.cols - col;
-  float2 scale = make_float2(1.0f, 1.0f);
+  const int member = static_cast<int>(threadIdx.x) % kTileCols;
+  const int group = static_cast<int>(threadIdx.x) / kTileCols;
+  const int group_shift = lane / kTileCols * kTileCols;
+  const int64_t col = tile_col + member;
+  const bool is_inside = col < p.out.cols;
+  const s32* const places = p.list.other + first;
+  const auto* const values = reinterpret_cast<const Bits<T>*>(p.list.value) + first;
+  Bits<T>* const out = reinterpret_cast<Bits<T>*>(p.out.data) + tile_row * p.out.ld + col;
+  float scale = 1.0f;
   if constexpr (sizeof(W) == 1) {
-    if (cols_left > 0) scale.x = __ldg(p.w_scale + col);
-    if (cols_left > 1) scale.y = __ldg(p.w_scale + col + 1);
+    if (is_inside) scale = __ldg(p.w_scale + col);
   }
-  constexpr int kRowsInFlight = 4;
+
+  for (int slab = 0; slab < p.slabs; ++slab) {
+    if (slab > 0) load_slab(p, tile_col, slab, flags, memory);
+    asm volatile("cp.async.wait_group 0;" ::: "memory");
+    __syncthreads();
+    const int slab_begin = slab * p.slab_units * kUnitCols;  // extents are under 2^31
+    const int slab_end =
+        static_cast<int>(min(slab_begin + static_cast<int64_t>(p.slab_units) * kUnitCols, p.depth));
+    const bool is_last = slab + 1 == p.slabs;
+    const unsigned char* const weights = memory + member * pitch;
+    const unsigned* const begins = slab == 0 ? starts : nexts;
+
+    for (int step = 0; step < rows; step += kRowsAhead * kGroups) {
+      unsigned old[kRowsAhead];
+      int place[kRowsAhead];
+      float value[kRowsAhead];
+      unsigned busy = 0;  // rows that have entries
 #pragma unroll
-  for (int i0 = 0; i0 < kRowsOfGroup; i0 += kRowsInFlight) {
-    unsigned words[kRowsInFlight][1];
-#pragma unroll
-    for (int u = 0; u < kRowsInFlight; ++u) {
-      if (busy >> (i0 + u) & 1u) {
-        const int64_t row = tile_row + (i0 + u) * kGroups + group;
-        load_out<T, 2>(p.out.data + row * p.out.ld + col, cols_left, p.out.vectors, words[u]);
-      }
-    }
-#pragma unroll
-    for (int u = 0; u < kRowsInFlight; ++u) {
-      if (busy >> (i0 + u) & 1u) {
-        const int local = (i0 + u) * kGroups + group;
-        const float2 sum = sums[local * kGroup + member];
-        const unsigned low = words[u][0] & 0xffffu, high = words[u][0] >> 16;
-        if constexpr (sizeof(W) == 1) {
-          words[u][0] = bits_of<T>(__fmaf_rn(sum.x, scale.x, value_of<T>(low))) |
-                        bits_of<T>(__fmaf_rn(sum.y, scale.y, value_of<T>(high))) << 16;
-        } else {
-          words[u][0] = rounded_sum<T>(low, sum.x) | rounded_sum<T>(high, sum.y) << 16;
+      for (int u = 0; u < kRowsAhead; ++u) {
+        const int row = step + u * kGroups + group;
+        old[u] = 0;
+        place[u] = kEndOfRow;
+        value[u] = 0.0f;
+        if (row >= rows || starts[row] == starts[row + 1]) continue;
+        busy |= 1u << u;
+        const unsigned entry = begins[row] + member;
+        if (entry < starts[row + 1]) {
+          place[u] = __ldg(places + entry);
+          value[u] = value_of<T>(__ldg(values + entry));
         }
-        store_out<T, 2>(p.out.data + (tile_row + local) * p.out.ld + col, words[u], cols_left,
-                        p.out.vectors);
+        if (is_last && is_inside) old[u] = out[row * p.out.ld];
+      }
+#pragma unroll
+      for (int u = 0; u < kRowsAhead; ++u) {
+        const int row = step + u * kGroups + group;
+        const bool is_busy = (busy >> u & 1u) != 0;
+        unsigned at = is_busy ? begins[row] : 0;
+        float sum = slab > 0 && is_busy ? sums[row * kTileCols + member] : 0.0f;
+        while (true) {
+          const unsigned within = __ballot_sync(kAllLanes, place[u] < slab_end);
+          const int entries = __popc(within >> group_shift & 0xffu);
+#pragma unroll
+          for (int e = 0; e < kTileCols; ++e) {
+            if ((within & 0x01010101u << e) == 0) break;  // for all four groups
+            const int k = __shfl_sync(kAllLanes, place[u], group_shift + e);
+            const float factor = __shfl_sync(kAllLanes, value[u], group_shift + e);
+            if (e < entries) sum = __fmaf_rn(factor, weight<W>(weights, k - slab_begin), sum);
+          }
+          at += static_cast<unsigned>(entries);
+          const bool goes_on = entries == kTileCols;
+          if (!__any_sync(kAllLanes, goes_on)) break;
+          const bool inside = goes_on && at + member < starts[row + 1];
+          place[u] = inside ? __ldg(places + at + member) : kEndOfRow;
+          value[u] = inside ? value_of<T>(__ldg(values + at + member)) : 0.0f;
+        }
+        if (!is_busy) continue;
+        if (!is_last) {
+          sums[row * kTileCols + member] = sum;
+          if (member == 0) nexts[row] = at;
+        } else if (is_inside) {
+          unsigned bits;
+          if constexpr (sizeof(W) == 1) {
+            bits = bits_of<T>(__fmaf_rn(sum, scale, value_of<T>(old[u])));
+          } else {
+            bits = rounded_sum<T>(old[u], sum);
+          }
+          out[row * p.out.ld] = static_cast<Bits<T>>(bits);
+        }
       }
     }
+    __syncthreads();
   }
 }
 
@@ -526,8 +524,8 @@ constexpr int kColumnRows = kWarp * 8;               // of the output: columns o
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
 
-constexpr int kPartsInFlight = 2;  // entries whose part of x is loaded before it is used
-
+constexpr int kColumnsOfWarp = kColumns / kWarps;
+constexpr int kEntriesAhead = kWarp / kColumnsOfWarp;  // of each of a warp's columns
 template <class T>
 struct SpmmColumns {
   List<T> list;  // by column
@@ -537,52 +535,33 @@ struct SpmmColumns {
   bool x_vectors;
 };
 
-/// Sums of the kWarp * 8 columns of x from `x` on, of which `remaining` are left to this thread.
+/// A lane's share of the next eight entries of each of a warp's four columns.
+struct ColumnEntries {
+  int place;  // negative: no entry
+  float value;
+};
 template <class T>
-__device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, int64_t remaining,
-                                           int64_t begin, int64_t end, int lane, float (&sum)[8]) {
-#pragma unroll
-  for (int c = 0; c < 8; ++c) sum[c] = 0.0f;
-  for (int64_t batch = begin; batch < end; batch += kWarp) {
-    const int64_t entry = batch + lane;
-    const bool inside = entry < end;
-    const int row_of_lane = inside ? __ldg(p.list.other + entry) : 0;
-    const float value_of_lane =
-        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
-    const int entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
-    for (int e = 0; e < entries; e += kPartsInFlight) {
-      Chunk chunks[kPartsInFlight];
-#pragma unroll
-      for (int u = 0; u < kPartsInFlight; ++u) {
-        const int64_t t = __shfl_sync(kAllLanes, row_of_lane, (e + u) % kWarp);
-        chunks[u] = load_chunk(x + t * p.ldx, e + u < entries ? remaining : 0, p.x_vectors);
-      }
-#pragma unroll
-      for (int u = 0; u < kPartsInFlight; ++u) {
-        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
-        if (e + u >= entries) continue;
-#pragma unroll
-        for (int c = 0; c < 8; ++c) {
-          sum[c] = __fmaf_rn(element<T>(chunks[u], c), value, sum[c]);
-        }
-      }
-    }
-  }
+__device__ __forceinline__ ColumnEntries column_entries(const List<T>& list, int64_t entry,
+                                                        int64_t end) {
+  if (entry >= end) return {-1, 0.0f};
+  return {__ldg(list.other + entry),
+          value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(list.value) + entry))};
 }
 
-/// blockIdx.x = row tile * column tiles + column tile.
+/// blockIdx.x = group of row tiles * column tiles + column tile.
 template <class T>
-__global__ void __launch_bounds__(kThreads, 3)
-    spmm_columns_kernel(const SpmmColumns<T> p, unsigned col_tiles) {
+__global__ void __launch_bounds__(kThreads, 2)
+    spmm_columns_kernel(const SpmmColumns<T> p, unsigned col_tiles, int tiles) {
   __shared__ __align__(16) float sums[kColumns][kColumnPitch];
   __shared__ int64_t starts[kColumns + 1];
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarp, warp = thread / kWarp;
   const int64_t tile_col = static_cast<int64_t>(blockIdx.x % col_tiles) * kColumns;
-  const int64_t tile_row = static_cast<int64_t>(blockIdx.x / col_tiles) * kColumnRows;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x / col_tiles) * tiles * kColumnRows;
+  const int64_t end_row = min(p.out.rows, first_row + tiles * kColumnRows);
   const int64_t count = *p.list.count;
   if (count > p.list.capacity) {
-    fill_nan(p.out, tile_row, kColumnRows, tile_col, kColumns);
+    fill_nan(p.out, first_row, end_row - first_row, tile_col, kColumns);
     return;
   }
   const int64_t first = warp_lower_bound(p.list.key, count, tile_col, lane);
@@ -596,52 +575,92 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
   __syncthreads();
 
-  // ---- the output is on its way while sums are made: four columns of rows 4 t + lane / 8
+  // ---- columns warp + 8 q of the tile are this warp's, entries of column q its lanes' 8 q to 8 q
+  // + 7
+  const int64_t my_begin = starts[warp + lane / kEntriesAhead * kWarps];
+  const int64_t my_end = starts[warp + lane / kEntriesAhead * kWarps + 1];
+  const auto longest =
+      static_cast<int64_t>(__reduce_max_sync(kAllLanes, static_cast<unsigned>(my_end - my_begin)));
+  const ColumnEntries first_entries =
+      column_entries(p.list, my_begin + lane % kEntriesAhead, my_end);
+
+  // ---- of the output, a thread takes four columns of rows 4 t + lane / 8
   const int quad = lane % 8;
   const int local_row = warp * (kColumnRows / kWarps) + lane / 8;
-  const int rows_left =
-      static_cast<int>(min(p.out.rows - tile_row, static_cast<int64_t>(kColumnRows))) - local_row;
   const int cols_left =
       static_cast<int>(min(p.out.cols - tile_col, static_cast<int64_t>(kColumns))) - quad * 4;
-  T* const out = p.out.data + (tile_row + local_row) * p.out.ld + tile_col + quad * 4;
   unsigned busy = 0;  // of the four columns, those that have entries: all of them inside
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     if (starts[quad * 4 + c] != starts[quad * 4 + c + 1]) busy |= 1u << c;
   }
-  unsigned words[kRowSteps][2];
-#pragma unroll
-  for (int t = 0; t < kRowSteps; ++t) {
-    if (busy != 0 && 4 * t < rows_left) {
-      load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
-    }
-  }
 
-  // ---- the sums, column by column
-  const int64_t x_col = tile_row + lane * 8;
-  for (int c = warp; c < kColumns; c += kWarps) {
-    if (starts[c] == starts[c + 1]) continue;
-    float sum[8];
-    sum_column(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
-    float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
-    target[0] = make_float4(sum[0], sum[1], sum[2], sum[3]);
-    target[1] = make_float4(sum[4], sum[5], sum[6], sum[7]);
-  }
-  __syncthreads();
-
-  // ---- the output, row by row
+  for (int64_t tile_row = first_row; tile_row < end_row; tile_row += kColumnRows) {
+    // ---- the output is on its way while sums are made
+    const int rows_left =
+        static_cast<int>(min(end_row - tile_row, static_cast<int64_t>(kColumnRows))) - local_row;
+    T* const out = p.out.data + (tile_row + local_row) * p.out.ld + tile_col + quad * 4;
+    unsigned words[kRowSteps][2];
 #pragma unroll
-  for (int t = 0; t < kRowSteps; ++t) {
-    if (busy == 0 || 4 * t >= rows_left) continue;
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      if ((busy >> c & 1u) == 0) continue;
-      const unsigned shift = c % 2 * 16;
-      const unsigned bits =
-          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
-      words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
+    for (int t = 0; t < kRowSteps; ++t) {
+      if (busy != 0 && 4 * t < rows_left) {
+        load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
+      }
     }
-    store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
+
+    // ---- the sums of eight columns of x a lane, entry by entry of four columns of the list
+    const int64_t x_col = tile_row + lane * 8;
+    const T* const x = p.x + x_col;
+    float sum[kColumnsOfWarp][8] = {};
+    for (int64_t batch = 0; batch < longest; batch += kEntriesAhead) {
+      const ColumnEntries mine =
+          batch == 0 ? first_entries
+                     : column_entries(p.list, my_begin + batch + lane % kEntriesAhead, my_end);
+      const int steps = static_cast<int>(min(longest - batch, static_cast<int64_t>(kEntriesAhead)));
+      for (int e = 0; e < steps; ++e) {
+        Chunk chunks[kColumnsOfWarp];
+        int place[kColumnsOfWarp];
+#pragma unroll
+        for (int q = 0; q < kColumnsOfWarp; ++q) {
+          place[q] = __shfl_sync(kAllLanes, mine.place, q * kEntriesAhead + e);
+          const int64_t remaining = place[q] >= 0 ? p.out.rows - x_col : 0;
+          chunks[q] = load_chunk(x + place[q] * p.ldx, remaining, p.x_vectors);
+        }
+#pragma unroll
+        for (int q = 0; q < kColumnsOfWarp; ++q) {
+          const float value = __shfl_sync(kAllLanes, mine.value, q * kEntriesAhead + e);
+          if (place[q] < 0) continue;
+#pragma unroll
+          for (int c = 0; c < 8; ++c) {
+            sum[q][c] = __fmaf_rn(element<T>(chunks[q], c), value, sum[q][c]);
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int q = 0; q < kColumnsOfWarp; ++q) {
+      const int c = warp + q * kWarps;
+      float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
+      target[0] = make_float4(sum[q][0], sum[q][1], sum[q][2], sum[q][3]);
+      target[1] = make_float4(sum[q][4], sum[q][5], sum[q][6], sum[q][7]);
+    }
+    __syncthreads();
+
+    // ---- the output, row by row
+#pragma unroll
+    for (int t = 0; t < kRowSteps; ++t) {
+      if (busy == 0 || 4 * t >= rows_left) continue;
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        if ((busy >> c & 1u) == 0) continue;
+        const unsigned shift = c % 2 * 16;
+        const unsigned bits = rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu,
+                                             sums[c * 8 + quad][local_row + 4 * t]);
+        words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
+      }
+      store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
+    }
+    __syncthreads();
   }
 }
 
@@ -653,40 +672,58 @@ Result<T> result_of(Matrix<T> out, std::uintptr_t bytes) {
           aligned_rows(out.data, out.layout.ld, out.rows, bytes)};
 }
 
+/// Tiles that a block takes one after the other: as many as leave enough blocks.
+int tiles_of_block(int64_t blocks, int64_t tiles) {
+  constexpr int64_t kEnoughBlocks = 1024, kMostTiles = 8;
+  return static_cast<int>(
+      std::clamp<int64_t>(blocks / kEnoughBlocks, 1, std::min(kMostTiles, tiles)));
+}
+
 template <class T, class W>
 void launch_gather(Cuda backend, const CooList<T>& coo, const W* w, int64_t ldw,
                    const float* w_scale, Matrix<T> out) {
   int device = 0, shared_bytes = 0;
   check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-        "asking for the shared memory of a block");
-  constexpr int kStaticBytes = 4096;  // no less than the flags and the tile's range
-  const auto bytes = [](int64_t rows) {
-    return static_cast<int>(2 * kSlabBytes +
-                            rows * kTileCols * static_cast<int64_t>(sizeof(float)));
+  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device),
+        "asking for the shared memory of a multiprocessor");
+  // Half of a multiprocessor's, but for the flags and what a block costs beside.
+  const int64_t most_bytes = shared_bytes / 2 - 3072;
+  constexpr int64_t kRowBytes = 2 * sizeof(unsigned) + kTileCols * sizeof(float);
+  const int64_t kept_rows =
+      most_bytes > 2 * kMostTileRows * kRowBytes ? kMostTileRows : kMostTileRows / 4;
+  // Places within a tile are 32 bits wide.
+  const int64_t tile_rows = std::min(
+      {kept_rows, out.rows, std::max<int64_t>(1, UINT_MAX / std::max<int64_t>(1, coo.cols))});
+  const auto row_units = [&](int64_t kept_bytes) {
+    return ((most_bytes - kept_bytes) / kTileCols / kUnit - 1) / 2 * 2;  // whole sectors
   };
-  int64_t tile_rows = std::min<int64_t>(kMostTileRows, ceil_div(out.rows, kGroups) * kGroups);
-  if (bytes(tile_rows) + kStaticBytes > shared_bytes) {
-    tile_rows = std::min<int64_t>(tile_rows, kMostTileRows / 2);
-  }
+  const int64_t units =
+      std::max<int64_t>(2, ceil_div(coo.cols * static_cast<int64_t>(sizeof(W)), kSector) * 2);
+  const int64_t starts_bytes = (tile_rows + 1) * static_cast<int64_t>(sizeof(unsigned));
+  const bool is_one_slab = units <= row_units(starts_bytes);
+  const int64_t kept_bytes = is_one_slab ? starts_bytes : starts_bytes + tile_rows * kRowBytes;
+  const int64_t slabs = is_one_slab ? 1 : ceil_div(units, row_units(kept_bytes));
+  const auto slab_units = static_cast<int>(ceil_div(units / 2, slabs) * 2);
+  const auto bytes = static_cast<int>(kTileCols * slab_pitch(slab_units) + kept_bytes);
+
   constexpr int64_t kFlags = kFlagWords * 32;
-  const int64_t sectors = ceil_div(coo.cols * static_cast<int64_t>(sizeof(W)), kSector);
   const SpmmGather<T, W> p{{coo.row, coo.col, coo.value, coo.count, coo.capacity},
                            w,
                            ldw,
                            w_scale,
                            coo.cols,
-                           std::max<int64_t>(1, ceil_div(sectors, kFlags)),
+                           ceil_div(units / 2, kFlags),
+                           slab_units,
+                           static_cast<int>(slabs),
                            result_of(out, 4),
                            aligned_rows(w, ldw, out.cols, kUnit)};
   const auto kernel = spmm_gather_kernel<T, W>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes(tile_rows)),
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "reserving shared memory for spmm_coo");
   const int64_t row_tiles = ceil_div(out.rows, tile_rows);
   const int64_t blocks = row_tiles * ceil_div(out.cols, kTileCols);
-  kernel<<<static_cast<unsigned>(blocks), kGatherThreads,
-           static_cast<std::size_t>(bytes(tile_rows)), backend.stream>>>(
-      p, static_cast<int>(tile_rows), static_cast<unsigned>(row_tiles));
+  kernel<<<static_cast<unsigned>(blocks), kGatherThreads, static_cast<std::size_t>(bytes),
+           backend.stream>>>(p, static_cast<int>(tile_rows), static_cast<unsigned>(row_tiles));
   check(cudaGetLastError(), "launching spmm_coo");
 }
 
@@ -703,9 +740,11 @@ void spmm_coo(Cuda backend, const CooList<T>& coo, Operand<T> w, Matrix<T> out) 
                       result_of(out, 16),
                       aligned_rows(w.data, w.ld, w.cols, 16)};
   const int64_t row_blocks = ceil_div(out.rows, kWarps);
-  const int64_t blocks = row_blocks * ceil_div(out.cols, kPieces * kPieceCols);
+  const int64_t col_tiles = ceil_div(out.cols, kPieces * kPieceCols);
+  const int tiles = tiles_of_block(row_blocks * col_tiles, col_tiles);
+  const int64_t blocks = row_blocks * ceil_div(col_tiles, tiles);
   spmm_rows_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, backend.stream>>>(
-      p, static_cast<unsigned>(row_blocks));
+      p, static_cast<unsigned>(row_blocks), tiles);
   check(cudaGetLastError(), "launching spmm_coo");
 }
 
@@ -729,9 +768,11 @@ void spmm_coo_transposed(Cuda backend, Matrix<const T> x, const CooList<T>& by_c
       result_of(out, 8),
       aligned_rows(x.data, x.layout.ld, x.rows, 16)};
   const int64_t col_tiles = ceil_div(out.cols, kColumns);
-  const int64_t blocks = col_tiles * ceil_div(out.rows, kColumnRows);
+  const int64_t row_tiles = ceil_div(out.rows, kColumnRows);
+  const int tiles = tiles_of_block(col_tiles * row_tiles, row_tiles);
+  const int64_t blocks = col_tiles * ceil_div(row_tiles, tiles);
   spmm_columns_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, backend.stream>>>(
-      p, static_cast<unsigned>(col_tiles));
+      p, static_cast<unsigned>(col_tiles), tiles);
   check(cudaGetLastError(), "launching spmm_coo_transposed");
 }
 

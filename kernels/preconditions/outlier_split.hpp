@@ -24,15 +24,15 @@ constexpr std::uint32_t outlier_bits(float threshold) {
 
 /// The workspace: offsets in bytes, each part aligned to 256.
 struct OutlierWorkspace {
-  static constexpr std::int64_t kGroupRows = 256;  // rows that are counted together
-  static constexpr std::int64_t kChunkCols = 128;  // least columns of a word of chunks
+  static constexpr std::int64_t kGroupRows = 32;   // least rows that are counted together
+  static constexpr std::int64_t kPieceCols = 128;  // least columns of a piece of a row
 
   std::int64_t row_counts;     // 8 bytes for each row
   std::int64_t group_counts;   // 8 bytes for each kGroupRows rows
   std::int64_t column_absmax;  // 4 bytes for each column
   std::int64_t columns;        // 4 bytes for each column
   std::int64_t column_count;   // 4 bytes
-  std::int64_t chunks;         // 4 bytes for each row and kChunkCols columns
+  std::int64_t pieces;         // 8 bytes for each row and kPieceCols columns
   std::int64_t bytes;
 
   constexpr OutlierWorkspace(std::int64_t rows, std::int64_t cols)
@@ -41,8 +41,8 @@ struct OutlierWorkspace {
         column_absmax(after(group_counts, 8 * ((rows + kGroupRows - 1) / kGroupRows))),
         columns(after(column_absmax, 4 * cols)),
         column_count(after(columns, 4 * cols)),
-        chunks(after(column_count, 4)),
-        bytes(after(chunks, 4 * rows * ((cols + kChunkCols - 1) / kChunkCols))) {}
+        pieces(after(column_count, 4)),
+        bytes(after(pieces, 8 * rows * ((cols + kPieceCols - 1) / kPieceCols))) {}
 
  private:
   static constexpr std::int64_t after(std::int64_t offset, std::int64_t size) {

@@ -1,6 +1,7 @@
 """scripts/mutate: plants faults, one at a time, and tells which of them no suite noticed."""
 
 import argparse
+import fcntl
 import fnmatch
 import json
 import os
@@ -117,9 +118,18 @@ def stage_of_huge(suite):
 
 
 def plant_all(options, keep=None):
-    """keep(tree, mutant, suites, number) is called instead of judging where given."""
+    """keep(tree, mutant, suites) is called instead of judging where given."""
     state = options.state or ROOT / "build" / "mutate"
     state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MutateError(f"another scripts/mutate works in {state}") from None
+        return plant_in(state, options, keep)
+
+
+def plant_in(state, options, keep):
     tree = Tree(ROOT, state, options.backend, options.jobs)
     tree.refresh()
     files = chosen_files(tree, options)

@@ -112,7 +112,6 @@ def suites(path):
             *(Suite(p, "Cpu/*MatchesReference/*:" + SMALL) for p in EVERY_KERNEL),
             Suite("training_step_test", "Cpu/*:" + SMALL),
             Suite("programs_test.py"),
-            Suite("property_test", "Cpu/*"),
         ]
         first = {suite for part, suite in FIRST_OF_HARNESS if re.search(part, name)}
         return sorted(found, key=lambda suite: suite.program not in first)

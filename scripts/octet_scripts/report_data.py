@@ -214,6 +214,8 @@ def step_name(step):
     data, policy = at(step.record, "data"), at(step.record, "policy") or {}
     if data not in (None, "gaussian"):
         text += f" {data}"
+    if at(step.record, "step", "gradient_rounding") == "stochastic":
+        text += " stochastic"
     native = [name for name in ("fprop", "dgrad", "wgrad") if policy.get(name) == "native"]
     return text + (f", 16-bit {' '.join(native)}" if native else "")
 

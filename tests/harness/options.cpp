@@ -96,6 +96,9 @@ StepOptions read_step(const Find& find, std::uint64_t seed) {
           .value_or(step.gradient_rounding);
   // The seed means nothing where nothing is drawn, and floors are of a step without options.
   if (step.gradient_rounding == Rounding::stochastic) step.rounding_seed = seed;
+  step.overlap =
+      choice(find, "OCTET_OVERLAP", {Overlap::none, Overlap::launches, Overlap::branches})
+          .value_or(step.overlap);
   return step;
 }
 

@@ -139,9 +139,9 @@ class Training {
   /// What a stage has left, to be spoiled: negative controls plant what must be found.
   using AfterStage = std::function<void(TrainingStep<B, T>&, Stage<B, T>&)>;
 
-  /// Data and first weights follow from the seed alone.
-  Training(B backend, const TrainingTask& task, Policy policy, const StepOptions& options,
-           std::uint64_t seed, AfterStage after = {})
+  /// Data and first weights follow from the seed alone. Runs that share a workspace share plans.
+  Training(B backend, GemmWorkspace<B> workspace, const TrainingTask& task, Policy policy,
+           const StepOptions& options, std::uint64_t seed, AfterStage after = {})
       : backend_(backend),
         task_(task),
         seed_(seed),
@@ -154,7 +154,7 @@ class Training {
         w1_of_step_(backend, layer().hidden * layer().model),
         w2_of_step_(backend, layer().model * layer().hidden),
         grad_of_step_(backend, layer().tokens() * layer().model),
-        step_(backend, make_pinned_workspace(backend), layer(), policy, options, views()) {
+        step_(backend, std::move(workspace), layer(), policy, options, views()) {
     for (std::vector<float>* reads_a : {&w1_, &u_}) {
       for (std::size_t n = kOutlierChannel; n < reads_a->size(); n += size(layer().model)) {
         (*reads_a)[n] /= gain();
@@ -306,7 +306,8 @@ class Training {
 /// one), weights, and the gradient of the loss.
 template <class B, class T>
 LayerTensors<T> trained_layer(B backend, const TrainingTask& task, std::uint64_t seed) {
-  Training<B, T> training(backend, task, Policy::native(), {}, seed);
+  Training<B, T> training(backend, make_pinned_workspace(backend), task, Policy::native(), {},
+                          seed);
   training.run();
   return training.tensors();
 }
