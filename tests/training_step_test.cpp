@@ -368,7 +368,8 @@ int unordered_pairs(const std::vector<CpuStage>& stages, WeightMode mode) {
 TEST(TrainingStepBranches, EveryStageWaitsForWhatItNeeds) {
   const Problem p = layer_problem("", "", {1, 4, 8, 12});
   Ledger ledger;
-  const StepInputs<Cpu, f16> inputs(Cpu{}, ledger, p, Distribution::gaussian, /*bias=*/true, 1);
+  const StepInputs<Cpu, f16> inputs(Cpu{}, ledger, p, Distribution::gaussian, /*bias=*/true,
+                                    /*tensors=*/nullptr, 1);
   for (int bits = 0; bits < 8; ++bits) {
     const auto precision = [&](int pass) {
       return (bits >> pass & 1) != 0 ? Precision::native : Precision::s8;
