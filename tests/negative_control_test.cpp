@@ -847,7 +847,7 @@ void expect_product_verdict(const F& wrong, std::string_view status, std::string
     p.layer = {1, 64, 64, 64};
     Ledger ledger;
     const StepInputs<B, f16> inputs(backend, ledger, p, Distribution::gaussian, /*bias=*/true,
-                                    test_seed());
+                                    /*tensors=*/nullptr, test_seed());
     GuardedStep<B, f16> step(backend, make_gemm_workspace(backend), p.layer, {}, {.bias = true},
                              inputs.views());
     for (Stage<B, f16>& stage : step->stages()) {
