@@ -393,6 +393,18 @@ TEST(TrainingStepBranches, EveryStageWaitsForWhatItNeeds) {
   }
 }
 
+TEST(TrainingStepBranches, EveryStageInE4m3WaitsForWhatItNeeds) {
+  const Problem p = layer_problem("", "", {1, 4, 8, 12});
+  Ledger ledger;
+  const StepInputs<Cpu, f16> inputs(Cpu{}, ledger, p, Distribution::gaussian, /*bias=*/true,
+                                    /*tensors=*/nullptr, 1);
+  GuardedStep<Cpu, f16> step(Cpu{}, make_gemm_workspace(Cpu{}), p.layer, Policy::e4m3(),
+                             {.bias = true, .overlap = Overlap::branches}, inputs.views());
+  for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
+    EXPECT_EQ(unordered_pairs(step->stages(), mode), 0);
+  }
+}
+
 TEST(TrainingStepBranches, ProductsSpareWhatTheTensorBesideThemNeeds) {
   using Step = TrainingStep<Cpu, f16>;
   const ProductShape fc1{1024, 12288, 4096};
