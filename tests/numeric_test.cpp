@@ -155,13 +155,101 @@ TEST(NumericF16, ConvertsAtCompileTime) {
   static_assert(bf16(1.5f).bits == 0x3fc0);
 }
 
+/// The value of a code below NaN's, without its sign.
+double e4m3_magnitude(int code) {
+  const int exponent = code >> 3, fraction = code & 7;
+  return exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+}
+
+/// The code whose value is nearest to x, which is not NaN, of all there are; of two as near, the
+/// even one.
+int nearest_e4m3(float x) {
+  const double target = std::fabs(static_cast<double>(x));
+  int best = 0;
+  for (int code = 1; code < 0x7f; ++code) {
+    const double is = std::fabs(target - e4m3_magnitude(code)),
+                 was = std::fabs(target - e4m3_magnitude(best));
+    if (is < was || (is == was && code % 2 == 0)) best = code;
+  }
+  return (std::signbit(x) ? 0x80 : 0) | best;
+}
+
+TEST(NumericE4m3, EveryCodeHasItsValueAndRoundTrips) {
+  for (int code = 0; code <= 0xff; ++code) {
+    const e4m3 x = e4m3::from_bits(static_cast<std::uint8_t>(code));
+    const float value = static_cast<float>(x);
+    ASSERT_EQ(std::signbit(value), code >= 0x80) << std::hex << code;
+    if ((code & 0x7f) == 0x7f) {
+      ASSERT_TRUE(std::isnan(value)) << std::hex << code;
+    } else {
+      ASSERT_EQ(std::fabs(static_cast<double>(value)), e4m3_magnitude(code & 0x7f))
+          << std::hex << code;
+    }
+    ASSERT_EQ(int{e4m3(value).bits}, code) << std::hex << code;
+  }
+}
+
+TEST(NumericE4m3, RoundsEveryF16) {
+  for (std::uint32_t bits = 0; bits <= 0xffff; ++bits) {
+    const float x = static_cast<float>(f16::from_bits(static_cast<std::uint16_t>(bits)));
+    if (std::isnan(x)) {
+      ASSERT_EQ(e4m3(x).bits & 0x7f, 0x7f) << std::hex << bits;
+    } else {
+      ASSERT_EQ(int{e4m3(x).bits}, nearest_e4m3(x)) << std::hexfloat << x;
+    }
+  }
+}
+
+TEST(NumericE4m3, RoundsTiesAndTheirNeighboursToEven) {
+  for (int code = 0; code < 0x7e; ++code) {
+    const auto tie = static_cast<float>((e4m3_magnitude(code) + e4m3_magnitude(code + 1)) / 2);
+    for (const float x : {tie, std::nextafter(tie, 0.0f), std::nextafter(tie, HUGE_VALF)}) {
+      ASSERT_EQ(int{e4m3(x).bits}, nearest_e4m3(x)) << std::hexfloat << x;
+      ASSERT_EQ(int{e4m3(-x).bits}, nearest_e4m3(-x)) << std::hexfloat << -x;
+    }
+  }
+}
+
+TEST(NumericE4m3, RoundsFloatsOfAllMagnitudes) {
+  for (std::uint64_t n = 0; n < 100'000; ++n) {
+    const float any = std::bit_cast<float>(static_cast<std::uint32_t>(harness::word(1, n)));
+    // Most floats are far from every code: the second one's exponent is near theirs.
+    const float near =
+        std::ldexp(1 + static_cast<float>(n % 8191) / 8191, static_cast<int>(n % 24) - 12);
+    for (const float x : {any, near, -near}) {
+      if (std::isnan(x)) {
+        ASSERT_EQ(e4m3(x).bits & 0x7f, 0x7f);
+      } else {
+        ASSERT_EQ(int{e4m3(x).bits}, nearest_e4m3(x)) << std::hexfloat << x;
+      }
+    }
+  }
+}
+
+TEST(NumericE4m3, Landmarks) {
+  EXPECT_EQ(e4m3(1.0f).bits, 0x38);
+  EXPECT_EQ(e4m3(448.0f).bits, 0x7e);
+  EXPECT_EQ(e4m3(464.0f).bits, 0x7e);  // the tie with 480, which there is not
+  EXPECT_EQ(e4m3(1e9f).bits, 0x7e);
+  EXPECT_EQ(e4m3(-HUGE_VALF).bits, 0xfe);
+  EXPECT_EQ(e4m3(-0.0f).bits, 0x80);
+  EXPECT_EQ(e4m3(0x1p-9f).bits, 0x01);
+  EXPECT_EQ(e4m3(0x1p-10f).bits, 0x00);   // a tie with 0
+  EXPECT_EQ(e4m3(0x1.ep-7f).bits, 0x08);  // from the last subnormal to the first normal number
+  EXPECT_EQ(e4m3(-0x1p-30f).bits, 0x80);
+  static_assert(e4m3(1.5f).bits == 0x3c);
+  static_assert(static_cast<float>(e4m3::from_bits(0x3c)) == 1.5f);
+}
+
 TEST(NumericDType, NamesAndSizes) {
   EXPECT_EQ(name(DType::s8), "s8");
   EXPECT_EQ(name(DType::s32), "s32");
   EXPECT_EQ(name(DType::f16), "f16");
   EXPECT_EQ(name(DType::bf16), "bf16");
   EXPECT_EQ(name(DType::f32), "f32");
+  EXPECT_EQ(name(DType::e4m3), "e4m3");
   EXPECT_EQ(size_of(kDType<s8>), 1);
+  EXPECT_EQ(size_of(kDType<e4m3>), 1);
   EXPECT_EQ(size_of(kDType<s32>), 4);
   EXPECT_EQ(size_of(kDType<f16>), 2);
   EXPECT_EQ(size_of(kDType<bf16>), 2);

@@ -36,7 +36,7 @@ needs_jsonschema = unittest.skipIf(
 
 
 # Keys that came later: records of older versions lack them.
-ADDED = {"b1", "b2", "busy", "drift", "matrices", "stationary", "step", "tensors",
+ADDED = {"b1", "b2", "busy", "drift", "fp8", "matrices", "stationary", "step", "tensors",
          "undecomposed_rel_frobenius"}  # fmt: skip
 
 
@@ -178,6 +178,26 @@ def row_of(text, first_cell):
     return next(row for row in text.splitlines() if row.split()[:1] == [first_cell]).split()
 
 
+def make_fp8_record(unit_us=10.0):
+    """With a step in fp8 beside int8, none of which dequantizes by itself."""
+    record = make_record(unit_us=unit_us)
+    record["variants"] += [
+        make_variant("fp8_every_step", 70 * unit_us, 1.12),
+        make_variant("fp8_kept", 50 * unit_us, 1.58),
+    ]
+    for variant in record["variants"]:
+        variant["steady"] = make_time(90 * unit_us, joules=0.5, state="steady")
+    for entry in record["products"]:
+        entry["fp8"] = {"rel_frobenius": 0.037, "worst_row": 0.04, "worst_col": 0.04,
+                        "cosine": 0.999, "output_hash": "0123456789abcdef"}  # fmt: skip
+    stages = [s for s in record["stages"] if s["operator"] != "dequantize"]
+    record["stages"] = stages + [
+        {**s, "variant": "fp8", "operator": s["operator"] + "_e4m3"}
+        for s in stages if s["variant"] == "int8"
+    ]  # fmt: skip
+    return record
+
+
 class TableTest(unittest.TestCase):
     def test_stochastic_rounding_is_said_and_stands_in_a_table_of_its_own(self):
         step = {"bias": False, "threshold": None, "outlier_mode": None, "outliers": []}
@@ -236,6 +256,35 @@ class TableTest(unittest.TestCase):
             row_of(text, "sum")[1:],
             ["40.0", "80.0", "480.0", "600.0", "900.0", "1.50x", "-"],
         )  # fmt: skip
+
+    def test_fp8_stands_beside_int8_where_it_ran(self):
+        self.assertNotIn("fp8", table.render([make_record()]))
+        for unit_us in (10.0, 1e4, 1e6):
+            record = make_fp8_record(unit_us=unit_us)
+            lines = table.render([record]).splitlines()
+            self.assertLessEqual(max(map(len, lines)), 100)
+        text = table.render([make_fp8_record(unit_us=10.0)])
+        rows = [line.split() for line in text.splitlines() if line.startswith("4k    f16    ")]
+        beside = {row[2]: row[3:] for row in rows if row[2] in ("16-bit", "int8", "fp8")}
+        self.assertEqual(beside["16-bit"],
+                         ["0.790", "-", "0.900", "0.500", "-", "-", "-", "-", "-"])  # fmt: skip
+        self.assertEqual(beside["int8"], ["0.800", "0.99x", "0.900", "0.500", "0.530", "1.49x",
+                                          "0.900", "0.500", "1.230", "%"])  # fmt: skip
+        self.assertEqual(beside["fp8"], ["0.700", "1.12x", "0.900", "0.500", "0.500", "1.58x",
+                                         "0.900", "0.500", "3.700", "%"])  # fmt: skip
+        of_fp8 = text[text.index("4k fp8 f16, us"):]
+        self.assertEqual(
+            row_of(of_fp8, "fc1_fprop")[1:],
+            ["10.0", "40.0", "80.0", "130.0", "150.0", "1.15x", "3.700", "%"],
+        )
+
+    def test_a_step_in_fp8_alone_has_its_own_errors(self):
+        record = make_fp8_record()
+        record["variants"] = [v for v in record["variants"] if "int8" not in v["name"]]
+        record["stages"] = [s for s in record["stages"] if s["variant"] != "int8"]
+        text = table.render([record])
+        self.assertIn("1.230 %", text)
+        self.assertNotIn("3.700 %", text)
 
     def test_transform_and_outliers_have_columns_where_they_occur(self):
         default = table.render([make_record()])

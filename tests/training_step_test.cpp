@@ -215,6 +215,36 @@ std::vector<Problem> policy_layers() {
 }
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepPolicy_f16, policy_layers());
 
+/// e4m3 in all passes and in some, as f16 and bf16 steps have it.
+class TrainingStepE4m3_f16 : public StepSuite<f16> {};
+class TrainingStepE4m3_bf16 : public StepSuite<bf16> {};
+
+TEST_P(TrainingStepE4m3_f16, MatchesReference) { run(Policy::e4m3(), false); }
+TEST_P(TrainingStepE4m3_f16, Timing) { run(Policy::e4m3(), true); }
+TEST_P(TrainingStepE4m3_f16, EveryPolicyMatchesReference) {
+  for (int bits = 1; bits < 7; ++bits) {
+    const auto precision = [&](int pass) {
+      return (bits >> pass & 1) != 0 ? Precision::e4m3 : Precision::native;
+    };
+    run({precision(0), precision(1), precision(2)}, false);
+  }
+}
+TEST_P(TrainingStepE4m3_bf16, MatchesReference) { run(Policy::e4m3(), false); }
+
+std::vector<Problem> e4m3_layers() {
+  std::vector<Problem> problems = small_layers();
+  const LayerShape kRound{2, 64, 128, 256};
+  Problem biased = layer_problem(shape_text(kRound) + "_bias", "", kRound);
+  biased.step = StepOptions{.bias = true};
+  problems.push_back(std::move(biased));
+  Problem strided = layer_problem(shape_text(kRound) + "_pad8", "", kRound);
+  strided.ld_padding = 8;
+  problems.push_back(std::move(strided));
+  return problems;
+}
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepE4m3_f16, e4m3_layers());
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepE4m3_bf16, e4m3_layers());
+
 /// f(StepCase, record) for a problem on each backend where a device answers.
 template <class F>
 void on_each_backend(const Problem& problem, F&& f) {
@@ -339,7 +369,7 @@ TEST(TrainingStepBranches, EveryStageWaitsForWhatItNeeds) {
   const Problem p = layer_problem("", "", {1, 4, 8, 12});
   Ledger ledger;
   const StepInputs<Cpu, f16> inputs(Cpu{}, ledger, p, Distribution::gaussian, /*bias=*/true,
-                                    nullptr, 1);
+                                    /*tensors=*/nullptr, 1);
   for (int bits = 0; bits < 8; ++bits) {
     const auto precision = [&](int pass) {
       return (bits >> pass & 1) != 0 ? Precision::native : Precision::s8;
@@ -360,6 +390,18 @@ TEST(TrainingStepBranches, EveryStageWaitsForWhatItNeeds) {
       }
       EXPECT_GE(seen, 4);
     }
+  }
+}
+
+TEST(TrainingStepBranches, EveryStageInE4m3WaitsForWhatItNeeds) {
+  const Problem p = layer_problem("", "", {1, 4, 8, 12});
+  Ledger ledger;
+  const StepInputs<Cpu, f16> inputs(Cpu{}, ledger, p, Distribution::gaussian, /*bias=*/true,
+                                    /*tensors=*/nullptr, 1);
+  GuardedStep<Cpu, f16> step(Cpu{}, make_gemm_workspace(Cpu{}), p.layer, Policy::e4m3(),
+                             {.bias = true, .overlap = Overlap::branches}, inputs.views());
+  for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
+    EXPECT_EQ(unordered_pairs(step->stages(), mode), 0);
   }
 }
 
@@ -388,8 +430,62 @@ TEST(TrainingStepBits, WrongOptionsAreRefused) {
             "training_step: the threshold must be 0 (none) or positive");
   EXPECT_EQ(refusal({.threshold = std::numeric_limits<float>::quiet_NaN()}),
             "training_step: the threshold must be 0 (none) or positive");
+  const auto refused_policy = [](Policy policy, const StepOptions& options) -> std::string {
+    try {
+      Step::workspace_bytes({1, 2, 3, 4}, policy, options);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused_policy(Policy::e4m3(), {}), "");
+  EXPECT_EQ(refused_policy({Precision::e4m3, Precision::native, Precision::s8}, {}),
+            "training_step: the policy has passes in s8 and in e4m3, but a tensor is quantized to "
+            "one of them: choose one beside native");
+  for (const StepOptions& options :
+       {StepOptions{.layout = StepLayout::col_ampere}, StepOptions{.threshold = 6},
+        StepOptions{.gradient_rounding = Rounding::stochastic}}) {
+    EXPECT_EQ(
+        refused_policy(Policy::e4m3(), options),
+        "training_step: the policy has passes in e4m3, which need the layout row, the threshold "
+        "0 and rounding to nearest: the others are of int8");
+  }
   EXPECT_EQ(refusal({.outlier_share = 0}),
             "training_step: outlier_share must lie above 0 and up to 1");
+}
+
+/// Steps in e4m3 whose products read the wrong scales, or whose bias is dropped.
+TEST(TrainingStepE4m3Control, WrongStagesAreReported) {
+  Problem p = layer_problem("2x64x128x256", "", {2, 64, 128, 256});
+  p.step = StepOptions{.bias = true};
+  const auto verdict = [&]<class B>(B, auto&& change) {
+    StepCase<B, f16> step(make_backend<B>(), p, setting_of(p, Policy::e4m3()), seed_of(p), false);
+    step.change([&](TrainingStep<B, f16>& quantized) {
+      for (Stage<B, f16>& stage : quantized.stages()) {
+        if (auto* work = std::get_if<ScaledGemmE4m3Stage<B, f16>>(&stage.work)) change(*work);
+      }
+    });
+    Json record = new_record(B::kName, "training_step", DType::f16, p, seed_of(p));
+    record["step"] = to_json(*p.step);
+    return step.run_and_verify(record);
+  };
+  for_each_backend([&]<class B>(B backend) {
+    if (!available(backend)) return;
+    try {
+      EXPECT_EQ(verdict(backend, [](auto&) {}).status, "PASSED");
+      const Check swapped =
+          verdict(backend, [](auto& product) { product.row_scale.data = product.col_scale.data; });
+      EXPECT_EQ(swapped.status, "FAILED");
+      EXPECT_NE(swapped.message.find("fc1_fprop of the fp8 step: "), std::string::npos)
+          << swapped.message;
+      const Check dropped = verdict(backend, [](auto& product) { product.bias = {}; });
+      EXPECT_EQ(dropped.status, "FAILED");
+      EXPECT_NE(dropped.message.find("fc2_fprop of the fp8 step: "), std::string::npos)
+          << dropped.message;
+    } catch (const Unsupported&) {
+      return;  // as on a backend without a device
+    }
+  });
 }
 
 }  // namespace

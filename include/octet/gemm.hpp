@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "octet/backend.hpp"
@@ -29,6 +30,16 @@ namespace octet {
 
 /// The deepest int8 product whose int32 accumulators cannot overflow: 128 * 128 * K < 2^31.
 inline constexpr std::int64_t kMaxS8Depth = 131071;
+
+/// How tensor cores of compute capability 9.0 add up a product of eight-bit floats: all along K in
+/// their own registers, which keep about 14 bits of what they add, or so for a stretch of K, whose
+/// sum is then added in f32. cuBLASLt's CUBLASLT_MATMUL_DESC_FAST_ACCUM, on and off.
+enum class Accumulation : std::uint8_t { promoted, tensor_core };
+
+/// As a plan's text has it.
+constexpr std::string_view name(Accumulation accumulation) {
+  return accumulation == Accumulation::tensor_core ? "summed in tensor cores" : "summed in f32";
+}
 
 /// What a plan is made for: d[m,n] = a[m,k] . b[n,k]^T, `batch` times, leading dimensions and
 /// strides in elements.
@@ -42,6 +53,7 @@ struct GemmProblem {
   std::int64_t a_stride = 0, b_stride = 0, d_stride = 0;  // 0 in a batch of one
   bool bias = false;                                      // 16-bit results
   std::int64_t alphas = 0;                                // s8 results: 1 or m
+  Accumulation accumulation = Accumulation::promoted;     // e4m3 operands
 
   /// Whether a plan for one is a plan for the other.
   bool operator==(const GemmProblem&) const = default;

@@ -27,16 +27,24 @@ struct LayerShape {
 /// Forward, gradients of activations, gradients of weights.
 enum class Pass : std::uint8_t { fprop, dgrad, wgrad };
 /// In what a product is computed.
-enum class Precision : std::uint8_t { s8, native };  // native: the tensors' own 16-bit type
+enum class Precision : std::uint8_t { s8, native, e4m3 };  // native: the tensors' own 16-bit type
 
-/// Which passes run in int8.
+/// As OCTET_POLICY has it: e4m3.
+constexpr std::string_view name(Precision precision) {
+  constexpr std::array<std::string_view, 3> kNames = {"s8", "native", "e4m3"};
+  return kNames[static_cast<std::size_t>(precision)];
+}
+
+/// Which passes run in eight bits; all that do in the same.
 struct Policy {
   Precision fprop = Precision::s8, dgrad = Precision::s8, wgrad = Precision::s8;
 
-  /// No pass in int8.
+  /// No pass in eight bits.
   static constexpr Policy native() {
     return {Precision::native, Precision::native, Precision::native};
   }
+  /// Every pass in e4m3.
+  static constexpr Policy e4m3() { return {Precision::e4m3, Precision::e4m3, Precision::e4m3}; }
   /// A pass's, and whether any has it.
   constexpr Precision of(Pass pass) const {
     return pass == Pass::fprop ? fprop : pass == Pass::dgrad ? dgrad : wgrad;

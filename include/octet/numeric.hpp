@@ -1,8 +1,9 @@
 // The storage types of int8 training and their conversions.
 //
 // f16 is IEEE 754-2008 binary16, bf16 is the upper half of binary32 (Intel, "BFLOAT16 - Hardware
-// Numerics Definition", 2018). Both are storage only: arithmetic happens in float. Every conversion
-// to a narrower type rounds once, to nearest, ties to even, and is bit-exact on every backend.
+// Numerics Definition", 2018), e4m3 the eight-bit type of that name in OCP's "8-bit Floating Point
+// Specification", 2023. All are storage only: arithmetic happens in float. Every conversion to a
+// narrower type rounds once, to nearest, ties to even, and is bit-exact on every backend.
 #pragma once
 
 #include <bit>
@@ -89,10 +90,54 @@ struct bf16 {
   }
 };
 
-static_assert(sizeof(f16) == 2 && sizeof(bf16) == 2);
+/// Four bits of exponent, three of fraction: up to 448 in steps of 2^-4 of the value, subnormals in
+/// steps of 2^-9. Has no infinity; NaN is 0x7f and 0xff.
+struct e4m3 {
+  std::uint8_t bits;
+
+  /// Uninitialized.
+  e4m3() = default;
+  /// Rounds to nearest even and saturates at 448, also from infinity; NaN stays NaN.
+  constexpr explicit e4m3(float value) : bits(round(value)) {}
+  static constexpr e4m3 from_bits(std::uint8_t bits) {
+    e4m3 x;
+    x.bits = bits;
+    return x;
+  }
+
+  /// Exact.
+  constexpr explicit operator float() const {
+    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x80u) << 24;
+    const std::uint32_t magnitude = bits & 0x7fu;
+    if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
+    // As for f16: 2^120 too small, subnormals included.
+    const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
+  }
+
+ private:
+  /// Selects instead of branching, so that loops over it become vector code.
+  static constexpr std::uint8_t round(float value) {
+    constexpr std::uint32_t kLargest = 0x43e00000u, kLeastNormal = 0x3c800000u;  // 448, 2^-6
+    const std::uint32_t word = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t magnitude = word & 0x7fffffffu;
+    const std::uint32_t limited = magnitude < kLargest ? magnitude : kLargest;
+    const std::uint32_t odd = (limited >> 20) & 1u;
+    const std::uint32_t normal = (limited - 0x3c000000u + 0x7ffffu + odd) >> 20;
+    // 2^14 has a unit in the last place of 2^-9: the float adder rounds at the last bit of a
+    // subnormal.
+    const std::uint32_t subnormal =
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(limited) + 0x1p14f) - 0x46800000u;
+    const std::uint32_t rounded = limited < kLeastNormal ? subnormal : normal;
+    const std::uint32_t number = magnitude > 0x7f800000u ? 0x7fu : rounded;
+    return static_cast<std::uint8_t>(((word >> 24) & 0x80u) | number);
+  }
+};
+
+static_assert(sizeof(f16) == 2 && sizeof(bf16) == 2 && sizeof(e4m3) == 1);
 
 /// An element type as a value.
-enum class DType : std::uint8_t { s8, s32, f16, bf16, f32 };
+enum class DType : std::uint8_t { s8, s32, f16, bf16, f32, e4m3 };
 
 /// The value that names a type.
 template <class T>
@@ -110,6 +155,8 @@ template <>
 inline constexpr DType kDType<bf16> = DType::bf16;
 template <>
 inline constexpr DType kDType<f32> = DType::f32;
+template <>
+inline constexpr DType kDType<e4m3> = DType::e4m3;
 
 /// As records have it: f16.
 constexpr std::string_view name(DType type) {
@@ -124,6 +171,8 @@ constexpr std::string_view name(DType type) {
       return "bf16";
     case DType::f32:
       return "f32";
+    case DType::e4m3:
+      return "e4m3";
   }
   return "unknown";
 }
@@ -132,6 +181,7 @@ constexpr std::string_view name(DType type) {
 constexpr std::int64_t size_of(DType type) {
   switch (type) {
     case DType::s8:
+    case DType::e4m3:
       return 1;
     case DType::f16:
     case DType::bf16:

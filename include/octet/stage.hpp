@@ -22,8 +22,10 @@
 #include "octet/numeric.hpp"
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/quantize_e4m3.hpp"
 #include "octet/rounding.hpp"
 #include "octet/scaled_gemm.hpp"
+#include "octet/scaled_gemm_e4m3.hpp"
 #include "octet/transform.hpp"
 
 namespace octet {
@@ -37,6 +39,16 @@ struct QuantizeStage {
   Matrix<s8> q_col;  // no data: the row copy alone is wanted
   Vector<float> col_scale;
   std::optional<StochasticRounding> rounding{};  // none: to nearest
+};
+
+/// The same to e4m3.
+template <class T>
+struct QuantizeE4m3Stage {
+  Matrix<const T> x;
+  Matrix<e4m3> q_row;
+  Vector<float> row_scale;
+  Matrix<e4m3> q_col;  // no data: the row copy alone is wanted
+  Vector<float> col_scale;
 };
 
 /// Quantization of what a threshold leaves.
@@ -78,6 +90,17 @@ struct ScaledGemmStage {
   Vector<const T> bias;
   Matrix<T> out;
   std::optional<ScaledGemmPlan<B>> plan;
+};
+
+/// An e4m3 product, scaled and rounded in the same call.
+template <class B, class T>
+struct ScaledGemmE4m3Stage {
+  Matrix<const e4m3> a, b;
+  Vector<const float> row_scale, col_scale;
+  Vector<const T> bias;
+  Matrix<T> out;
+  Accumulation accumulation;
+  std::optional<GemmPlan<B>> plan;
 };
 
 /// A product's int8 part, and with a bias that too.
@@ -134,8 +157,8 @@ struct Stage {
   std::string_view tensor;  // what is quantized ("a", "w1", ...); empty for the other operators
   Product product;          // the product that it belongs to, the first one that needs it
   bool weights = false;     // left out when quantized weights are kept
-  std::variant<QuantizeStage<T>, DecomposeStage<T>, TransformStage<Col32>,
-               TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>,
+  std::variant<QuantizeStage<T>, QuantizeE4m3Stage<T>, ScaledGemmE4m3Stage<B, T>, DecomposeStage<T>,
+               TransformStage<Col32>, TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>,
                GemmS8Stage<B, Col4_4R2_8C>, GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>,
                DequantizeStage<T, Col32>, GemmStage<B, T>, SpmmStage<T>, SortStage<T>,
                SpmmTransposedStage<T>, ColumnSumStage<T>>
@@ -167,6 +190,14 @@ void plan_stage(GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
 }
 
 template <class B, class T>
+void plan_stage(GemmWorkspace<B>& workspace, ScaledGemmE4m3Stage<B, T>& s) {
+  if (!s.plan) {
+    s.plan = plan_scaled_gemm<T>(workspace, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out,
+                                 s.accumulation);
+  }
+}
+
+template <class B, class T>
 void plan_stage(GemmWorkspace<B>& workspace, GemmStage<B, T>& s) {
   if (!s.plan) s.plan = plan_gemm<T>(workspace, s.a, s.b, s.out, s.bias);
 }
@@ -192,6 +223,15 @@ void run_stage(B backend, GemmWorkspace<B>&, QuantizeStage<T>& s) {
 }
 
 template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>&, QuantizeE4m3Stage<T>& s) {
+  if (s.q_col.data == nullptr) {
+    quantize_rowwise<T>(backend, s.x, s.q_row, s.row_scale);
+  } else {
+    quantize_row_col<T>(backend, s.x, s.q_row, s.row_scale, s.q_col, s.col_scale);
+  }
+}
+
+template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>&, DecomposeStage<T>& s) {
   quantize_row_col<T>(backend, s.x, s.threshold, s.mode, s.q_row, s.row_scale, s.q_col, s.col_scale,
                       s.outliers, s.workspace);
@@ -210,6 +250,12 @@ void run_stage(B backend, GemmWorkspace<B>& workspace, GemmS8Stage<B, L>& s) {
 
 template <class B, class T>
 void run_stage(B backend, GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
+  plan_stage(workspace, s);
+  scaled_gemm<T>(backend, *s.plan, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
+}
+
+template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>& workspace, ScaledGemmE4m3Stage<B, T>& s) {
   plan_stage(workspace, s);
   scaled_gemm<T>(backend, *s.plan, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
 }

@@ -16,6 +16,11 @@
 // outliers of A and out1, in the operators of outliers.hpp, are added in 16 bits to the four
 // products that read these tensors.
 //
+// In e4m3 it is the same with the operators of quantize_e4m3.hpp and scaled_gemm_e4m3.hpp,
+// row-major and without a threshold. The forward pass is summed in tensor cores, gradients are in
+// f32 along K, as users of this type have it by default (Transformer Engine: use_split_accumulator
+// for dgrad and wgrad; torchao: use_fast_accum for outputs).
+//
 // Gradients may be rounded to int8 stochastically (rounding.hpp). A run draws the words of the last
 // set_rounding_offset, and the same run draws the same words: the results of equal inputs are
 // equal.
@@ -153,7 +158,7 @@ class TrainingStep {
   /// each on an NVIDIA H200, from its copies and products. The share itself was not tuned.
   static constexpr double kSparedPerElement = 450;
 
-  /// One int8 copy of a tensor.
+  /// One copy of a tensor in eight bits: int8, or e4m3 where the policy has that.
   struct Copy {
     Matrix<s8> q;
     Vector<float> scale;
@@ -167,6 +172,19 @@ class TrainingStep {
 
   TrainingStep(const LayerShape& shape, Policy policy, const StepOptions& options)
       : shape_(shape), policy_(policy), options_(options) {
+    if (policy.uses(Precision::e4m3)) {
+      if (policy.uses(Precision::s8)) {
+        throw std::invalid_argument(
+            "training_step: the policy has passes in s8 and in e4m3, but a tensor is quantized to "
+            "one of them: choose one beside native");
+      }
+      if (options.layout != StepLayout::row || options.threshold != 0 ||
+          options.gradient_rounding != Rounding::nearest) {
+        throw std::invalid_argument(
+            "training_step: the policy has passes in e4m3, which need the layout row, the "
+            "threshold 0 and rounding to nearest: the others are of int8");
+      }
+    }
     if (!(options.threshold >= 0)) {
       throw std::invalid_argument("training_step: the threshold must be 0 (none) or positive");
     }
@@ -208,8 +226,9 @@ class TrainingStep {
     base_ = workspace;
     used_ = kGap;
     const std::int64_t t = shape_.tokens(), d = shape_.model, h = shape_.hidden;
-    const bool fprop = policy_.fprop == Precision::s8, dgrad = policy_.dgrad == Precision::s8,
-               wgrad = policy_.wgrad == Precision::s8;
+    const bool fprop = policy_.fprop != Precision::native,
+               dgrad = policy_.dgrad != Precision::native,
+               wgrad = policy_.wgrad != Precision::native;
     take_results();
     if (options_.threshold > 0 && (fprop || wgrad)) take_scratch();
     const Matrix<T> out1 = result(Product::fc1_fprop), d1 = result(Product::fc2_dgrad);
@@ -422,7 +441,8 @@ class TrainingStep {
 
   /// a or out1, which both the forward pass and the weights' gradients read.
   Quantized quantize_activations(std::string_view tensor, Product product, Matrix<const T> x) {
-    const bool fprop = policy_.fprop == Precision::s8, wgrad = policy_.wgrad == Precision::s8;
+    const bool fprop = policy_.fprop != Precision::native,
+               wgrad = policy_.wgrad != Precision::native;
     const ProductShape s = shape_of(product, shape_);
     if (options_.threshold == 0 || (!fprop && !wgrad)) {
       return quantize(tensor, product, false, x, s.m, s.k, fprop, wgrad);
@@ -439,6 +459,12 @@ class TrainingStep {
                      std::int64_t rows, std::int64_t cols, bool row, bool col) {
     if (!row && !col) return {};
     const Quantized q = take_quantized(rows, cols, col, weights);
+    if (policy_.uses(Precision::e4m3)) {
+      stages_.push_back(
+          {tensor, product, weights,
+           QuantizeE4m3Stage<T>{x, as_e4m3(q.row.q), q.row.scale, as_e4m3(q.col.q), q.col.scale}});
+      return q;
+    }
     stages_.push_back(
         {tensor, product, weights,
          QuantizeStage<T>{x, q.row.q, q.row.scale, q.col.q, q.col.scale, rounding_of(tensor, 0)}});
@@ -467,6 +493,15 @@ class TrainingStep {
     if (policy_.of(pass_of(product)) == Precision::native) {
       stages_.push_back(
           {"", product, false, GemmStage<B, T>{a, b, bias, result(product), std::nullopt}});
+      return;
+    }
+    if (policy_.of(pass_of(product)) == Precision::e4m3) {
+      const Accumulation accumulation =
+          pass_of(product) == Pass::fprop ? Accumulation::tensor_core : Accumulation::promoted;
+      stages_.push_back(
+          {"", product, false,
+           ScaledGemmE4m3Stage<B, T>{as_e4m3(qa.q), as_e4m3(qb.q), qa.scale, qb.scale, bias,
+                                     result(product), accumulation, std::nullopt}});
       return;
     }
     switch (options_.layout) {
@@ -498,6 +533,10 @@ class TrainingStep {
     const Matrix<s8, L> y = take_matrix<s8, L>(copy.q.rows, copy.q.cols);
     stages_.push_back({"", product, copy.weights, TransformStage<L>{copy.q, y}});
     return y;
+  }
+
+  static Matrix<e4m3> as_e4m3(Matrix<s8> q) {
+    return {reinterpret_cast<e4m3*>(q.data), q.rows, q.cols, q.layout};
   }
 
   void add_outliers(Product product, const CooList<T>& outliers, Matrix<const T> w) {

@@ -166,6 +166,29 @@ struct Rounded {
   }
 };
 
+/// Chunks were added by sgemm; rows and columns have scales.
+template <class T>
+struct ScaledAndRounded {
+  static constexpr bool kSumsInFloat = true;
+  Matrix<T> d;
+  Vector<const float> row_scale, col_scale;
+  Vector<const T> bias;
+
+  void store(const float* c, float* /*sums*/, const Tile& t) const {
+    if (!t.last) return;
+    t.for_each_row([&](std::int64_t r) {
+      const float* from = c + r * t.n;
+      const float* scales = col_scale.data + t.j;
+      const float scale = row_scale(t.i + r);
+      T* to = &d(t.i + r, t.j);
+      for (std::int64_t j = 0; j < t.n; ++j) {
+        const float added = bias.length == 0 ? 0.0f : static_cast<float>(bias(t.j + j));
+        to[j] = static_cast<T>(std::fma(from[j], scale * scales[j], added));
+      }
+    });
+  }
+};
+
 template <class A, class B, class Sink>
 void multiply(const GemmProblem& q, const A& a, const B& b, const Sink& sink, float* panels) {
   const TileShape tile(q);

@@ -46,19 +46,23 @@ struct KeepAll {
   }
 };
 
+/// What a row's absmax becomes in Q, s8 or e4m3. Both are written as bytes, through views of s8.
+template <class Q>
+inline constexpr float kLargest = std::is_same_v<Q, s8> ? 127.0f : 448.0f;
+
 /// How a row or a column is quantized.
 struct Scaling {
   float scale;
   float inverse;
   s8 keep;  // all ones, or 0 where every q must be 0
 
-  template <class T>
+  template <class T, class Q = s8>
   static Scaling of(Magnitude<T> largest) {
     const float absmax = static_cast<float>(std::bit_cast<T>(largest));
     if (!std::isfinite(absmax)) return {std::numeric_limits<float>::quiet_NaN(), 0.0f, 0};
-    const float inverse = 127.0f / absmax;
+    const float inverse = kLargest<Q> / absmax;
     if (!std::isfinite(inverse)) return {0.0f, 0.0f, 0};
-    return {absmax / 127.0f, inverse, -1};
+    return {absmax / kLargest<Q>, inverse, -1};
   }
 };
 
@@ -70,20 +74,30 @@ inline s8 quantized(float x, float inverse) {
   return static_cast<s8>(std::bit_cast<std::int32_t>(x * inverse + 0x1.8p23f));
 }
 
+/// The byte of x * inverse, rounded to Q.
+template <class Q>
+s8 quantized_byte(float x, float inverse) {
+  if constexpr (std::is_same_v<Q, s8>) {
+    return quantized(x, inverse);
+  } else {
+    return std::bit_cast<s8>(Q(x * inverse));
+  }
+}
+
 /// `keep`, or 0 where x does not count.
 template <class T, class Kept>
 s8 keep_where(const Kept& kept, T x, std::int64_t j, s8 keep) {
   return kept(magnitude(x), j) ? keep : s8{0};
 }
 
-template <class T, class Kept>
+template <class Q, class T, class Kept>
 void quantize_row(const T* x, std::int64_t cols, s8* q, float& scale, const Kept& kept) {
   Magnitude<T> largest = 0;
   for (std::int64_t j = 0; j < cols; ++j) {
     const Magnitude<T> m = magnitude(x[j]);
     largest = std::max(largest, kept(m, j) ? m : Magnitude<T>{0});
   }
-  const Scaling scaling = Scaling::of<T>(largest);
+  const Scaling scaling = Scaling::of<T, Q>(largest);
   scale = scaling.scale;
   if (scaling.keep == 0) {
     std::memset(q, 0, static_cast<std::size_t>(cols));
@@ -91,17 +105,17 @@ void quantize_row(const T* x, std::int64_t cols, s8* q, float& scale, const Kept
   }
   const float inverse = scaling.inverse;
   for (std::int64_t j = 0; j < cols; ++j) {
-    q[j] = static_cast<s8>(quantized(static_cast<float>(x[j]), inverse) &
+    q[j] = static_cast<s8>(quantized_byte<Q>(static_cast<float>(x[j]), inverse) &
                            keep_where(kept, x[j], j, s8{-1}));
   }
 }
 
-template <class T, class Kept = KeepAll>
+template <class T, class Kept = KeepAll, class Q = s8>
 void quantize_rows(Matrix<const T> x, Matrix<s8> q, Vector<float> row_scale,
                    const Kept& kept = {}) {
   parallel_for(x.rows, rows_per_piece(x.cols), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      quantize_row(&x(i, 0), x.cols, &q(i, 0), row_scale(i), kept);
+      quantize_row<Q>(&x(i, 0), x.cols, &q(i, 0), row_scale(i), kept);
     }
   });
 }
@@ -143,7 +157,7 @@ std::array<Magnitude<T>, kStrip> strip_absmax(Matrix<const T> x, std::int64_t be
 }
 
 /// Columns [begin, end) of x, at most kStrip of them.
-template <class T, class Kept>
+template <class Q, class T, class Kept>
 void quantize_strip(Matrix<const T> x, Matrix<s8> q_col, Vector<float> col_scale,
                     std::int64_t begin, std::int64_t end, const Kept& kept) {
   const std::int64_t width = end - begin;
@@ -151,7 +165,7 @@ void quantize_strip(Matrix<const T> x, Matrix<s8> q_col, Vector<float> col_scale
   std::array<float, kStrip> inverse;
   std::array<s8, kStrip> keep;
   for (std::int64_t j = 0; j < width; ++j) {
-    const Scaling scaling = Scaling::of<T>(largest[j]);
+    const Scaling scaling = Scaling::of<T, Q>(largest[j]);
     col_scale(begin + j) = scaling.scale;
     inverse[j] = scaling.inverse;
     keep[j] = scaling.keep;
@@ -165,7 +179,7 @@ void quantize_strip(Matrix<const T> x, Matrix<s8> q_col, Vector<float> col_scale
       for (std::int64_t i = 0; i < tile_rows; ++i) {
         const T* row = &x(i0 + i, begin + j0);
         for (std::int64_t j = 0; j < tile_cols; ++j) {
-          const s8 q = quantized(static_cast<float>(row[j]), inverse[j0 + j]);
+          const s8 q = quantized_byte<Q>(static_cast<float>(row[j]), inverse[j0 + j]);
           tile[i * kTile + j] =
               static_cast<s8>(q & keep_where(kept, row[j], begin + j0 + j, keep[j0 + j]));
         }
@@ -189,11 +203,11 @@ void for_each_strip(std::int64_t cols, const F& body) {
   });
 }
 
-template <class T, class Kept = KeepAll>
+template <class T, class Kept = KeepAll, class Q = s8>
 void quantize_columns(Matrix<const T> x, Matrix<s8> q_col, Vector<float> col_scale,
                       const Kept& kept = {}) {
   for_each_strip(x.cols, [&](std::int64_t begin, std::int64_t end) {
-    quantize_strip(x, q_col, col_scale, begin, end, kept);
+    quantize_strip<Q>(x, q_col, col_scale, begin, end, kept);
   });
 }
 

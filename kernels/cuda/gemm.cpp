@@ -145,8 +145,12 @@ std::string s8_obstacle(Workspace& workspace, const GemmProblem& q, const Pointe
 
 bool choose(const Workspace& workspace, Matmul& matmul, const Pointers& p,
             const std::string* pinned) {
+  // The library's epilogue adds 16-bit biases to e4m3 products.
+  const bool f32_bias =
+      matmul.problem.operand == DType::e4m3 && matmul.problem.result == DType::f32;
   for (const bool bias_in_d : {false, true}) {
     if (bias_in_d && !matmul.problem.bias) break;
+    if (!bias_in_d && matmul.problem.bias && f32_bias) continue;
     matmul.bias_in_d = bias_in_d;
     describe(matmul);
     if ((pinned != nullptr && choose_pinned(workspace.library, matmul, *pinned)) ||

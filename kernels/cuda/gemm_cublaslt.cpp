@@ -17,6 +17,12 @@ namespace {
 
 constexpr int kProposals = 16;  // asked of the heuristic
 
+// By number, because cublasLt.h names them from 12.8 and 12.9 on alone; an older library refuses
+// them.
+constexpr auto kFirstScaleMode = static_cast<cublasLtMatmulDescAttributes_t>(31);
+constexpr auto kSecondScaleMode = static_cast<cublasLtMatmulDescAttributes_t>(32);
+constexpr std::int32_t kScaleOfEachRow = 3;  // CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F
+
 cudaDataType_t cuda_type(DType type) {
   switch (type) {
     case DType::s8:
@@ -29,6 +35,8 @@ cudaDataType_t cuda_type(DType type) {
       return CUDA_R_16BF;
     case DType::f32:
       return CUDA_R_32F;
+    case DType::e4m3:
+      return CUDA_R_8F_E4M3;
   }
   throw std::invalid_argument("gemm: unknown type");
 }
@@ -92,6 +100,21 @@ Handle<cublasLtMatrixLayout_t> make_layout(const Described& m) {
   return layout;
 }
 
+/// What the operation reads beside its operands. Algorithms are proposed and run for addresses that
+/// are set.
+void set_pointers(const Matmul& matmul, const Pointers& p) {
+  if (matmul.problem.bias && !matmul.bias_in_d) {
+    set(matmul.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  }
+  if (matmul.problem.operand == DType::e4m3) {
+    // Its first operand is our b.
+    set(matmul.operation.get(), CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+        static_cast<const void*>(p.col_scale));
+    set(matmul.operation.get(), CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+        static_cast<const void*>(p.row_scale));
+  }
+}
+
 }  // namespace
 
 void check(cublasStatus_t status, const char* what) {
@@ -143,6 +166,12 @@ void describe(Matmul& matmul) {
     set(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE,
         static_cast<std::int32_t>(cuda_type(q.result)));
   }
+  if (q.operand == DType::e4m3) {
+    set(operation, kFirstScaleMode, kScaleOfEachRow);
+    set(operation, kSecondScaleMode, kScaleOfEachRow);
+    set(operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM,
+        static_cast<std::int8_t>(q.accumulation == Accumulation::tensor_core));
+  }
   auto a = make_layout({q.operand, q.m, q.k, q.a_layout, q.lda, q.batch, q.a_stride});
   auto b = make_layout({q.operand, q.n, q.k, q.b_layout, q.ldb, q.batch, q.b_stride});
   matmul.first = std::move(matmul.transposed() ? b : a);
@@ -160,9 +189,7 @@ cublasStatus_t launch(const GemmLibrary& library, const Matmul& matmul, cudaStre
   const void* beta = integer            ? static_cast<const void*>(&zero_s32)
                      : matmul.bias_in_d ? &one_f32
                                         : &zero_f32;
-  if (matmul.problem.bias && !matmul.bias_in_d) {
-    set(matmul.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  }
+  set_pointers(matmul, p);
   return cublasLtMatmul(library.handle.get(), matmul.operation.get(), alpha,
                         matmul.transposed() ? p.b : p.a, matmul.first.get(),
                         matmul.transposed() ? p.a : p.b, matmul.second.get(), beta, p.d,
@@ -183,9 +210,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const GemmLibrary& library,
   if (matmul.transposed()) std::swap(first, second);
   // There is no preference for the bias; it is read as D is written.
   d = std::min(d, bias);
-  if (matmul.problem.bias && !matmul.bias_in_d) {
-    set(matmul.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  }
+  set_pointers(matmul, p);
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kGemmWorkspaceBytes));
   // Split-K that adds its parts in the output's type rounds each of them to 16 bits, and in an
   // order of its own; the contract is f32 accumulation and one rounding. With a bias, split-K in

@@ -48,6 +48,8 @@ struct Pointers {
   void* d = nullptr;
   const void* bias = nullptr;
   const float* alpha = nullptr;
+  const float* row_scale = nullptr;  // of e4m3
+  const float* col_scale = nullptr;
 
   /// The largest powers of two up to `limit` that all matrices of a batch lie at multiples of.
   Alignments alignments(const GemmProblem& problem, std::uint32_t limit) const;

@@ -5,6 +5,8 @@
 // in which it is taken, so atomics leave the same bits at every run.
 #pragma once
 
+#include <nv/target>
+
 #include "cuda/vector_access.cuh"
 #include "octet/numeric.hpp"
 
@@ -44,17 +46,23 @@ __device__ __forceinline__ unsigned largest_bits(const Chunk& chunk) {
   return largest_bits<T>(word);
 }
 
-/// 127 / absmax; 0 where every q is 0.
+/// What a row's absmax becomes in Q, s8 or e4m3. Both are written as bytes, through pointers to s8.
+template <class Q>
+inline constexpr float kLargest = std::is_same_v<Q, s8> ? 127.0f : 448.0f;
+
+/// kLargest / absmax; 0 where every q is 0.
+template <class Q = s8>
 __device__ __forceinline__ float inverse_scale(unsigned absmax_bits) {
   if (absmax_bits >= kInfinityBits) return 0.0f;
-  const float inverse = __fdiv_rn(127.0f, __uint_as_float(absmax_bits));
+  const float inverse = __fdiv_rn(kLargest<Q>, __uint_as_float(absmax_bits));
   return __float_as_uint(inverse) < kInfinityBits ? inverse : 0.0f;
 }
 
+template <class Q = s8>
 __device__ __forceinline__ float scale(unsigned absmax_bits) {
   if (absmax_bits >= kInfinityBits) return __uint_as_float(0x7fc00000u);
-  if (inverse_scale(absmax_bits) == 0.0f) return 0.0f;
-  return __fdiv_rn(__uint_as_float(absmax_bits), 127.0f);
+  if (inverse_scale<Q>(absmax_bits) == 0.0f) return 0.0f;
+  return __fdiv_rn(__uint_as_float(absmax_bits), kLargest<Q>);
 }
 
 /// rint(x * inverse) in the low byte. The sum with 1.5 * 2^23 has a unit in the last place of 1, so
@@ -62,6 +70,31 @@ __device__ __forceinline__ float scale(unsigned absmax_bits) {
 /// |x| <= absmax keeps the product within 127 (1 + 2^-22), hence the result within 127.
 __device__ __forceinline__ unsigned rounded(float x, float inverse) {
   return __float_as_uint(__fadd_rn(__fmul_rn(x, inverse), 12582912.0f));
+}
+
+/// Two e4m3, of a in the low byte. No value here is NaN.
+__device__ __forceinline__ unsigned e4m3_pair(float a, float b) {
+  unsigned pair = 0;
+  NV_IF_ELSE_TARGET(NV_PROVIDES_SM_89,
+                    (unsigned short both; asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;"
+                                              : "=h"(both)
+                                              : "f"(b), "f"(a));
+                     pair = both;),
+                    (pair = e4m3(a).bits | static_cast<unsigned>(e4m3(b).bits) << 8;))
+  return pair;
+}
+
+/// Four values times `inverse` as bytes of Q, the first one lowest.
+template <class Q>
+__device__ __forceinline__ unsigned quantized(float a, float b, float c, float d, float inverse) {
+  if constexpr (std::is_same_v<Q, s8>) {
+    return pack_bytes(rounded(a, inverse), rounded(b, inverse), rounded(c, inverse),
+                      rounded(d, inverse));
+  } else {
+    static_assert(std::is_same_v<Q, e4m3>);
+    return e4m3_pair(__fmul_rn(a, inverse), __fmul_rn(b, inverse)) |
+           e4m3_pair(__fmul_rn(c, inverse), __fmul_rn(d, inverse)) << 16;
+  }
 }
 
 /// How rows of int8 are written.
@@ -90,17 +123,16 @@ __device__ __forceinline__ void store_int8(s8* target, const unsigned (&words)[k
 
 /// Quantizes a chunk of a row and stores it. NaN and Inf would survive a product with an inverse of
 /// 0, so that is tested.
-template <class T>
+template <class T, class Q = s8>
 __device__ __forceinline__ void store_quantized(s8* target, const Chunk& chunk, float inverse,
                                                 int64_t remaining, Access access) {
   constexpr int kWords = kChunk<T> / 4;
   unsigned words[kWords];
 #pragma unroll
   for (int w = 0; w < kWords; ++w) {
-    const unsigned packed = pack_bytes(rounded(element<T>(chunk, 4 * w), inverse),
-                                       rounded(element<T>(chunk, 4 * w + 1), inverse),
-                                       rounded(element<T>(chunk, 4 * w + 2), inverse),
-                                       rounded(element<T>(chunk, 4 * w + 3), inverse));
+    const unsigned packed =
+        quantized<Q>(element<T>(chunk, 4 * w), element<T>(chunk, 4 * w + 1),
+                     element<T>(chunk, 4 * w + 2), element<T>(chunk, 4 * w + 3), inverse);
     words[w] = inverse == 0.0f ? 0u : packed;
   }
   store_int8(target, words, remaining, access);

@@ -322,24 +322,26 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
 }
 
 /// The absmax of a word that is a statistic, or already the scale that follows from it.
-template <class T>
+template <class T, class Q>
 __device__ __forceinline__ unsigned absmax_of(unsigned word) {
   if constexpr (sizeof(T) == 2) {
     if ((word & kStatistic) == 0) {
-      return __float_as_uint(value_of<T>(bits_of<T>(__fmul_rn(__uint_as_float(word), 127.0f))));
+      return __float_as_uint(
+          value_of<T>(bits_of<T>(__fmul_rn(__uint_as_float(word), kLargest<Q>))));
     }
   }
   return word & ~kStatistic;
 }
 
 /// The inverse of a row's or column's scale, whose word a block puts in order where it is `its`.
-template <class T>
+template <class T, class Q>
 __device__ __forceinline__ float settled_inverse(float* scale_or_statistic, bool its) {
-  const unsigned absmax = absmax_of<T>(*reinterpret_cast<volatile unsigned*>(scale_or_statistic));
+  const unsigned absmax =
+      absmax_of<T, Q>(*reinterpret_cast<volatile unsigned*>(scale_or_statistic));
   if (sizeof(T) == 2 && its) {
-    *reinterpret_cast<volatile float*>(scale_or_statistic) = scale(absmax);
+    *reinterpret_cast<volatile float*>(scale_or_statistic) = scale<Q>(absmax);
   }
-  return inverse_scale(absmax);
+  return inverse_scale<Q>(absmax);
 }
 
 template <class T>
@@ -449,7 +451,7 @@ __device__ void write_elements(const RowCol<T>& p, unsigned list_block,
 /// a thread takes four consecutive rows of a chunk, so that it can pack four int8 along q_col's
 /// contiguous dimension. In shared memory a column of the tile is eight 16-byte units, permuted by
 /// the column's chunk, so that packed words scatter without bank conflicts.
-template <class T, Copies copies, Kept kept>
+template <class T, Copies copies, Kept kept, class Q>
 __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, unsigned col_blocks) {
   constexpr int kLanes = kTileCols / kChunk<T>;              // across a row of the tile
   constexpr int kWarpRows = kWarp / kLanes * 4;              // of a warp at a time
@@ -498,11 +500,11 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
   if (copies == Copies::row_col && thread < kTileRows) {
     const int64_t row = first_row + thread;
     row_inverse[thread] =
-        row < p.rows ? settled_inverse<T>(p.row_scale + row, first_col == 0) : 0.0f;
+        row < p.rows ? settled_inverse<T, Q>(p.row_scale + row, first_col == 0) : 0.0f;
   } else if (thread >= kTileRows && thread < kTileRows + kTileCols) {
     const int64_t col = first_col + thread - kTileRows;
     col_inverse[thread - kTileRows] =
-        col < p.cols ? settled_inverse<T>(p.col_scale + col, first_row == 0) : 0.0f;
+        col < p.cols ? settled_inverse<T, Q>(p.col_scale + col, first_row == 0) : 0.0f;
   }
   Chunk of_columns;
   if constexpr (kept == Kept::unlisted_columns) {
@@ -528,8 +530,8 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (first_row + row + i < p.rows) {
-          store_quantized<T>(p.q_row + (first_row + row + i) * p.ldq_row + first_col + tile_col,
-                             chunks[pass][i], row_inverse[row + i], cols_left, p.q_row_access);
+          store_quantized<T, Q>(p.q_row + (first_row + row + i) * p.ldq_row + first_col + tile_col,
+                                chunks[pass][i], row_inverse[row + i], cols_left, p.q_row_access);
         }
       }
     }
@@ -537,10 +539,9 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
     for (int e = 0; e < kChunk<T>; ++e) {
       const int col = tile_col + e;
       const float inverse = col_inverse[col];
-      const unsigned packed = pack_bytes(rounded(element<T>(chunks[pass][0], e), inverse),
-                                         rounded(element<T>(chunks[pass][1], e), inverse),
-                                         rounded(element<T>(chunks[pass][2], e), inverse),
-                                         rounded(element<T>(chunks[pass][3], e), inverse));
+      const unsigned packed =
+          quantized<Q>(element<T>(chunks[pass][0], e), element<T>(chunks[pass][1], e),
+                       element<T>(chunks[pass][2], e), element<T>(chunks[pass][3], e), inverse);
       unsigned* words = reinterpret_cast<unsigned*>(&tile[col][unit(col, row / 16)]);
       words[row / 4 % 4] = inverse == 0.0f ? 0u : packed;
     }
@@ -561,13 +562,14 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
 }
 
 /// A thread takes a row's or a column's statistic.
+template <class Q>
 static __global__ void __launch_bounds__(kThreads)
     scales_kernel(float* row_scale, int64_t rows, float* col_scale, int64_t cols) {
   wait_for_predecessor();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= rows + cols) return;
   float* target = i < rows ? row_scale + i : col_scale + (i - rows);
-  *target = scale(__float_as_uint(*target) & ~kStatistic);
+  *target = scale<Q>(__float_as_uint(*target) & ~kStatistic);
 }
 
 // ---------------------------------------------------------------------------- launches
@@ -595,7 +597,7 @@ void take_absmax(const char* what, cudaStream_t stream, const RowCol<T>& p) {
                    static_cast<unsigned>(col_blocks));
 }
 
-template <Copies copies, Kept kept, class T>
+template <Copies copies, Kept kept, class Q = s8, class T>
 void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
   const int64_t col_blocks = ceil_div(p.cols, kTileCols);
   int64_t blocks = ceil_div(p.rows, kTileRows) * col_blocks;
@@ -607,11 +609,11 @@ void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
     told.outliers.list_every =
         static_cast<unsigned>(blocks / 2 > list_blocks ? blocks / 2 / list_blocks : 1);
   }
-  launch_dependent(what, stream, blocks, kThreads, convert_kernel<T, copies, kept>, told,
+  launch_dependent(what, stream, blocks, kThreads, convert_kernel<T, copies, kept, Q>, told,
                    static_cast<unsigned>(col_blocks));
   if constexpr (sizeof(T) == 4) {
     const int64_t rows = copies == Copies::row_col ? p.rows : 0;
-    launch_dependent(what, stream, ceil_div(rows + p.cols, kThreads), kThreads, scales_kernel,
+    launch_dependent(what, stream, ceil_div(rows + p.cols, kThreads), kThreads, scales_kernel<Q>,
                      p.row_scale, rows, p.col_scale, p.cols);
   }
 }

@@ -164,7 +164,7 @@ __device__ __forceinline__ float element(const uint2& words, int e) {
   return value_of<T>((e < 2 ? words.x : words.y) >> (e % 2 * 16) & 0xffffu);
 }
 
-template <class T>
+template <class T, class Q>
 __device__ __forceinline__ void convert_patch(const RowCol<T>& p, ResidentMemory& memory,
                                               const float (&inverse)[kTileLines],
                                               const Patch& patch, int64_t first_row,
@@ -174,10 +174,9 @@ __device__ __forceinline__ void convert_patch(const RowCol<T>& p, ResidentMemory
   for (int i = 0; i < 4; ++i) {
     if (first_row + row + i >= p.rows) continue;
     const float scaled = inverse[row + i];
-    const unsigned packed = pack_bytes(rounded(element<T>(patch.rows[i], 0), scaled),
-                                       rounded(element<T>(patch.rows[i], 1), scaled),
-                                       rounded(element<T>(patch.rows[i], 2), scaled),
-                                       rounded(element<T>(patch.rows[i], 3), scaled));
+    const unsigned packed =
+        quantized<Q>(element<T>(patch.rows[i], 0), element<T>(patch.rows[i], 1),
+                     element<T>(patch.rows[i], 2), element<T>(patch.rows[i], 3), scaled);
     const unsigned words[1] = {scaled == 0.0f ? 0u : packed};
     store_int8(p.q_row + (first_row + row + i) * p.ldq_row + first_col + col, words,
                p.cols - first_col - col, p.q_row_access);
@@ -187,10 +186,9 @@ __device__ __forceinline__ void convert_patch(const RowCol<T>& p, ResidentMemory
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
     const float scaled = inverse[kTileRows + col + e];
-    const unsigned packed = pack_bytes(rounded(element<T>(patch.rows[0], e), scaled),
-                                       rounded(element<T>(patch.rows[1], e), scaled),
-                                       rounded(element<T>(patch.rows[2], e), scaled),
-                                       rounded(element<T>(patch.rows[3], e), scaled));
+    const unsigned packed =
+        quantized<Q>(element<T>(patch.rows[0], e), element<T>(patch.rows[1], e),
+                     element<T>(patch.rows[2], e), element<T>(patch.rows[3], e), scaled);
     unsigned* words = reinterpret_cast<unsigned*>(&memory.staged[col + e][unit(col + e, row / 16)]);
     words[row / 4 % 4] = scaled == 0.0f ? 0u : packed;
   }
@@ -206,7 +204,7 @@ __device__ __forceinline__ void convert_patch(const RowCol<T>& p, ResidentMemory
   }
 }
 
-template <class T>
+template <class T, class Q>
 __global__ void __launch_bounds__(kResidentThreads, kResidentBlocks)
     resident_kernel(const RowCol<T> p, unsigned tiles, unsigned col_blocks) {
   extern __shared__ __align__(16) unsigned char bytes[];
@@ -257,9 +255,9 @@ __global__ void __launch_bounds__(kResidentThreads, kResidentBlocks)
     const int64_t at_col = first_col_of(tile) + line - kTileRows;
     float inverse = 0.0f;
     if (line < kTileRows && at_row < p.rows) {
-      inverse = settled_inverse<T>(p.row_scale + at_row, tile % col_blocks == 0);
+      inverse = settled_inverse<T, Q>(p.row_scale + at_row, tile % col_blocks == 0);
     } else if (line >= kTileRows && at_col < p.cols) {
-      inverse = settled_inverse<T>(p.col_scale + at_col, tile < col_blocks);
+      inverse = settled_inverse<T, Q>(p.col_scale + at_col, tile < col_blocks);
     }
     memory.inverse[j][line] = inverse;
   }
@@ -268,14 +266,14 @@ __global__ void __launch_bounds__(kResidentThreads, kResidentBlocks)
     const unsigned tile = tile_of(j);
     if (tile >= tiles) break;
     const int64_t first_row = first_row_of(tile), first_col = first_col_of(tile);
-    convert_patch(p, memory, memory.inverse[j],
-                  patch_of(p, memory, j, first_row, first_col, row, col), first_row, first_col, row,
-                  col);
+    convert_patch<T, Q>(p, memory, memory.inverse[j],
+                        patch_of(p, memory, j, first_row, first_col, row, col), first_row,
+                        first_col, row, col);
   }
 }
 
 /// Launches it where it fits; false where the kernels one after the other have to do it.
-template <class T>
+template <class Q = s8, class T>
 bool quantize_resident(const char* what, cudaStream_t stream, const RowCol<T>& p) {
   if (sizeof(T) != 2 || !p.x_vectors || !p.q_col_access.vectors) return false;
   const int64_t col_blocks = ceil_div(p.cols, kTileCols);
@@ -289,7 +287,7 @@ bool quantize_resident(const char* what, cudaStream_t stream, const RowCol<T>& p
         what);
   constexpr auto kBytes = static_cast<int>(sizeof(ResidentMemory));
   if (can_meet == 0 || shared_bytes < kBytes) return false;
-  const auto kernel = resident_kernel<T>;
+  const auto kernel = resident_kernel<T, Q>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes), what);
   int resident = 0;
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kResidentThreads, kBytes),

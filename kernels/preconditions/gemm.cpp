@@ -7,10 +7,11 @@ namespace octet {
 std::string to_text(const GemmProblem& p) {
   return fmt::format(
       "{} x {} x {} of {} to {} (lda {}, ldb {}, ldd {}, layouts {} {} {}, batch {} by {} {} {}, "
-      "bias {}, alphas {})",
+      "bias {}, alphas {}{})",
       p.m, p.n, p.k, name(p.operand), name(p.result), p.lda, p.ldb, p.ldd, name(p.a_layout),
       name(p.b_layout), name(p.d_layout), p.batch, p.a_stride, p.b_stride, p.d_stride, p.bias,
-      p.alphas);
+      p.alphas,
+      p.accumulation == Accumulation::promoted ? "" : fmt::format(", {}", name(p.accumulation)));
 }
 
 }  // namespace octet
@@ -142,9 +143,9 @@ template GemmProblem gemm(const Operand<bf16>&, const Operand<bf16>&, const Batc
 
 GemmProblem scaled_gemm(const Extents& a, const Extents& b, const Extents& row_scale,
                         const Extents& col_scale, const Extents& bias, const Extents& out,
-                        DType result) {
+                        DType result, DType operand, Accumulation accumulation) {
   constexpr std::string_view kOp = "scaled_gemm";
-  depth(kOp, a.cols);
+  if (operand == DType::s8) depth(kOp, a.cols);
   view(kOp, "a", a);
   view(kOp, "b", b);
   view(kOp, "row_scale", row_scale);
@@ -165,11 +166,13 @@ GemmProblem scaled_gemm(const Extents& a, const Extents& b, const Extents& row_s
   return {.m = a.rows,
           .n = b.rows,
           .k = a.cols,
+          .operand = operand,
           .result = result,
           .lda = a.ld,
           .ldb = b.ld,
           .ldd = out.ld,
-          .bias = bias.cols != 0};
+          .bias = bias.cols != 0,
+          .accumulation = accumulation};
 }
 
 void library_multiplies(LayoutKind b_layout) {

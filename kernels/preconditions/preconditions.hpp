@@ -122,7 +122,8 @@ GemmProblem gemm(const Operand<T>& a, const Operand<T>& b, const Batch<T>& d,
 
 GemmProblem scaled_gemm(const Extents& a, const Extents& b, const Extents& row_scale,
                         const Extents& col_scale, const Extents& bias, const Extents& out,
-                        DType result);
+                        DType result, DType operand = DType::s8,
+                        Accumulation accumulation = Accumulation::promoted);
 
 /// Throws unless int8 products take b in this order.
 void library_multiplies(LayoutKind b_layout);

@@ -238,7 +238,8 @@ class Measured:
         return " ".join(filter(None, (self.problem, VARIANT_NAMES.get(variant, variant))))
 
 
-VARIANT_NAMES = {"int8_every_step": "int8", "int8_kept": "int8 kept"}
+VARIANT_NAMES = {"int8_every_step": "int8", "int8_kept": "int8 kept",
+                 "fp8_every_step": "fp8", "fp8_kept": "fp8 kept"}  # fmt: skip
 
 
 def measured(run, folder):

@@ -25,7 +25,7 @@ def parts_of(step, variant, name):
     parts = {}
     for stage in at(step.record, "stages") or []:
         us = stage.get("median_us")
-        kept = name == "int8_kept" and stage.get("weights")
+        kept = name.endswith("_kept") and stage.get("weights")
         if stage.get("variant") == variant and us is not None and not kept:
             part = "native" if variant == "native" else part_of(stage)
             parts[part] = parts.get(part, 0) + us
@@ -40,10 +40,12 @@ def bars_of(step):
         ("16-bit", "native", step.native),
         ("int8", "int8", "int8_every_step"),
         ("int8, weights kept", "int8", "int8_kept"),
+        ("fp8", "fp8", "fp8_every_step"),
+        ("fp8, weights kept", "fp8", "fp8_kept"),
     ):
         whole = step.median(name) if name else None
         if whole:
-            ratio = step.ratio(name) if variant == "int8" else None
+            ratio = None if variant == "native" else step.ratio(name)
             bars.append(Bar(label, whole, parts_of(step, variant, name), ratio, step.mark(name)))
     return bars
 

@@ -1,9 +1,9 @@
 """The main job's table: what a person reads at a glance, from records of the training step.
 
 First one row for each size and dtype: the 16-bit step (the faster of its variants), the int8 step
-in both weight modes with ratios, the verdict. Then, for each size and dtype, the six products and
-what each spends on quantize and product, and on dequantize where that is not part of the product.
-At most 100 columns.
+in both weight modes with ratios, the verdict. Where the step ran in fp8 as well, 16 bits, int8 and
+fp8 side by side. Then, for each size and dtype, the six products and what each spends on quantize
+and product, and on dequantize where that is not part of the product. At most 100 columns.
 """
 
 import argparse
@@ -22,6 +22,7 @@ WIDTH = 100
 OPERATOR = "training_step"
 PRODUCTS = ("fc1_fprop", "fc2_fprop", "fc2_dgrad", "fc1_dgrad", "fc2_wgrad", "fc1_wgrad")
 NATIVE = ("native", "native_transposed")
+EIGHT_BITS = ("int8", "fp8")
 DTYPES = ("f16", "bf16")
 UNKNOWN = "-"
 LEAST_NAME_WIDTH = 10  # a product's name
@@ -189,10 +190,16 @@ class Step:
             text += f", converted from {stored}: {', '.join(names)}"
         return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
-    def relative_error(self, product):
+    def kinds(self):
+        """Of eight bits, that the record has steps in."""
+        return [kind for kind in EIGHT_BITS if f"{kind}_every_step" in self.variants]
+
+    def relative_error(self, product, kind="int8"):
+        """Of the int8 step's result, or the fp8 step's where the record has that beside it."""
         for entry in at(self.record, "products") or []:
             if entry.get("product") == product:
-                return entry.get("rel_frobenius")
+                beside = kind == "fp8" and "int8" in self.kinds()
+                return at(entry, "fp8", "rel_frobenius") if beside else entry.get("rel_frobenius")
         return None
 
     def verdict_lines(self):
@@ -270,6 +277,36 @@ def steady(steps):
     return Grid(columns, rows) if rows else None
 
 
+def beside(steps):
+    """16 bits, int8 and fp8 side by side; None where no record has a step in fp8."""
+    columns = [("size", "<"), ("dtype", "<"), ("in", "<")]
+    for weights in ("", "kept "):
+        columns += [(f"{weights}ms", ">"), ("ratio", ">"), ("steady", ">"), ("joules", ">")]
+    columns.append(("rel error", ">"))
+    rows = []
+    for step in steps:
+        if "fp8" not in step.kinds():
+            continue
+        for kind in ("16-bit", *step.kinds()):
+            names = [f"{kind}_every_step", f"{kind}_kept"]
+            row = [step.size, step.dtype, kind]
+            for name in [step.native] if kind == "16-bit" else names:
+                us, steadily = step.median(name), at(step.variants.get(name), "steady")
+                steady_us = at(steadily, "median_us")
+                row += [
+                    number(None if us is None else us * 1e-3, 3),
+                    UNKNOWN if kind == "16-bit" else ratio_text(step.ratio(name)),
+                    number(None if steady_us is None else steady_us * 1e-3, 3),
+                    number(at(steadily, "joules"), 3),
+                ]
+            errors = [step.relative_error(product, kind) for product in PRODUCTS]
+            known = [error for error in errors if error is not None] if kind != "16-bit" else []
+            row += [UNKNOWN] * (len(columns) - 1 - len(row))
+            row.append(f"{100 * max(known):.3f} %" if known else UNKNOWN)
+            rows.append(row)
+    return Grid(columns, rows) if rows else None
+
+
 def split_scale(largest_us, columns):
     """Unit, its factor and decimals: where there are more columns, fewer digits in each."""
     if columns < 6:
@@ -278,7 +315,7 @@ def split_scale(largest_us, columns):
     return unit, factor, 1 if largest_us * factor < 1e4 else 0
 
 
-def split(step):
+def split(step, kind="int8"):
     """One row for each product, and their sum."""
     extra = [kind for kind in ("transform", "outliers") if step.has_stages(kind)]
     # In the order of the pipeline; weights are quantized and transformed.
@@ -289,16 +326,17 @@ def split(step):
     parts += [("outliers", ["outliers"], None)] if "outliers" in extra else []
     rows = []
     for product in PRODUCTS:
-        times = [step.stage_us("int8", product, kinds, weights) for _, kinds, weights in parts]
+        times = [step.stage_us(kind, product, kinds, weights) for _, kinds, weights in parts]
         native = step.stage_us("native", product, ["product"])
         rows.append([*times, known_sum(times), native])
     rows.append([known_sum(column) for column in zip(*rows)])
     largest = max((v for row in rows for v in row if v is not None), default=0)
     unit, factor, decimals = split_scale(largest, len(rows[0]) - 1)
-    errors = [step.relative_error(product) for product in PRODUCTS] + [None]
-    headings = [*(heading for heading, _, _ in parts), "int8", "16-bit", "ratio", "rel error"]
+    errors = [step.relative_error(product, kind) for product in PRODUCTS] + [None]
+    headings = [*(heading for heading, _, _ in parts), kind, "16-bit", "ratio", "rel error"]
+    what = step.size if kind == "int8" else f"{step.size} {kind}"
     return Grid(
-        [(f"{step.size} {step.dtype}, {unit}", "<")] + [(heading, ">") for heading in headings],
+        [(f"{what} {step.dtype}, {unit}", "<")] + [(heading, ">") for heading in headings],
         [
             [
                 name,
@@ -358,8 +396,16 @@ SPLIT_LEGEND = [
 ]
 
 
+BESIDE_LEGEND = [
+    "fp8: e4m3 with a scale for each row, through cuBLASLt. kept: weights kept quantized. steady,",
+    "joules: ms and energy of a step in the steady state. rel error: the largest of the products'.",
+]
+
+
 def split_legend(steps):
     lines = list(SPLIT_LEGEND)
+    if beside(steps):
+        lines += BESIDE_LEGEND
     if any(", ms" in grid.columns[0][0] for grid in map(split, steps)):
         lines[0] = lines[0].replace("in us", "in us or ms")
     if any(step.has_stages("transform") for step in steps):
@@ -391,8 +437,13 @@ def render(recorded, markdown=False):
                     for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]  # fmt: skip
         if not markdown:
             verdicts = [clean(line) for line in verdicts]
-        grids = [split(step) for step in group if at(step.record, "stages")]
-        grids = [grid for grid in (steady(group), *grids) if grid]
+        grids = [
+            split(step, kind)
+            for step in group
+            for kind in step.kinds() or ["int8"]
+            if at(step.record, "stages")
+        ]
+        grids = [grid for grid in (steady(group), beside(group), *grids) if grid]
         if markdown:
             lines += [f"**{plain_name(what)}** ({plain_name(facts)})", "", *summary(group).markdown(), ""]
             lines += [line for text in verdicts for line in (plain_name(text), "")]

@@ -92,6 +92,9 @@ std::string to_text(bf16 x) {
 std::string to_text(float x) {
   return fmt::format("{:.9g} (0x{:08x})", x, std::bit_cast<std::uint32_t>(x));
 }
+std::string to_text(e4m3 x) {
+  return fmt::format("{:.4g} (0x{:02x})", static_cast<float>(x), x.bits);
+}
 
 namespace detail {
 

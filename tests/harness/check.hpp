@@ -60,7 +60,7 @@ template <class T>
 bool same_bits(T a, T b) {
   if constexpr (std::is_integral_v<T>) {
     return a == b;
-  } else if constexpr (sizeof(T) == 2) {
+  } else if constexpr (sizeof(T) <= 2) {
     const auto is_nan = [](T x) { return std::isnan(static_cast<float>(x)); };
     return a.bits == b.bits || (is_nan(a) && is_nan(b));
   } else {
@@ -97,7 +97,9 @@ double ulp_distance(T a, T b) {
   } else {
     const auto rank = [](T x) -> double {
       std::uint32_t bits;
-      if constexpr (sizeof(T) == 2) {
+      if constexpr (sizeof(T) == 1) {
+        bits = static_cast<std::uint32_t>(x.bits & 0x7f);
+      } else if constexpr (sizeof(T) == 2) {
         bits = static_cast<std::uint32_t>(x.bits & 0x7fff);
       } else {
         bits = std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
@@ -113,6 +115,7 @@ std::string to_text(s32 x);
 std::string to_text(f16 x);
 std::string to_text(bf16 x);
 std::string to_text(float x);
+std::string to_text(e4m3 x);
 
 // ------------------------------------------------------------------------------------- bits
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -144,18 +145,20 @@ Options read_options(const Find& find) {
   o.profile = variable(find, "OCTET_PROFILE").has_value();
   if (const auto text = variable(find, "OCTET_POLICY")) {
     const std::vector<std::string> passes = list(*text);
-    const bool known = passes.size() == 3 && std::ranges::all_of(passes, [](const auto& p) {
-                         return p == "s8" || p == "native";
-                       });
-    if (!known) {
-      throw std::invalid_argument(fmt::format(
-          "OCTET_POLICY is '{}' but must be s8 or native for fprop, dgrad and wgrad: s8,s8,native",
-          *text));
+    constexpr std::array kPrecisions = {Precision::s8, Precision::native, Precision::e4m3};
+    std::vector<Precision> found;
+    for (const std::string& pass : passes) {
+      for (const Precision p : kPrecisions) {
+        if (pass == name(p)) found.push_back(p);
+      }
     }
-    const auto precision = [&](int i) {
-      return passes[static_cast<std::size_t>(i)] == "s8" ? Precision::s8 : Precision::native;
-    };
-    o.policy = {precision(0), precision(1), precision(2)};
+    if (passes.size() != 3 || found.size() != 3) {
+      throw std::invalid_argument(
+          fmt::format("OCTET_POLICY is '{}' but must be s8, native or e4m3 for fprop, dgrad and "
+                      "wgrad: s8,s8,native",
+                      *text));
+    }
+    o.policy = {found[0], found[1], found[2]};
   }
   o.step = read_step(find, o.seed);
   o.watchdog_s = number<int>(find, "OCTET_WATCHDOG", 0).value_or(0);

@@ -8,7 +8,7 @@
 //   OCTET_WARMUP=N         launches before the first sample
 //   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
 //   OCTET_DISTRIBUTION=D   of the training step's tensors: gaussian, outlier_channels or integers
-//   OCTET_POLICY=F,D,W     precision of the step's fprop, dgrad and wgrad: s8 or native (s8,s8,s8)
+//   OCTET_POLICY=F,D,W     precision of the step's passes: s8, native or e4m3 each (s8,s8,s8)
 //   OCTET_LAYOUT=L         of the step's int8 products: row (default), col_turing or col_ampere
 //   OCTET_OUTLIER_THRESHOLD=X      the step sets elements apart that are not below it (none)
 //   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes along

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,11 @@ struct Problem {
   std::int64_t matrices = 1;     // of a batched product
   Batching batching = Batching::stacked;
   Entries entries = Entries::none;
+};
+
+/// Thrown where the device at hand has no kernel for a problem: its case is skipped, visibly.
+struct Unsupported : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// m x n matrices: the tensors of every model size (activations and weights), each shape once.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "reference/gemm.hpp"
@@ -58,6 +59,62 @@ Sums sums_of(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std::int6
   return s;
 }
 
+/// Of one element of a product in e4m3: as a whole, of magnitudes, of squares; the largest error of
+/// its quantization, and its variance.
+struct E4m3Sums {
+  double dot = 0, absolute = 0, squares = 0, quantizer = 0, variance = 0;
+};
+
+/// The distance between e4m3 around x / scale, as one of x.
+double e4m3_step(double x, double scale) {
+  if (scale == 0 || x == 0) return 0;
+  // A quotient a little under a power of two may be rounded as one above it.
+  const int exponent = std::ilogb(std::fabs(x) / scale * (1 + 0x1p-20));
+  return std::ldexp(scale, std::max(exponent, -6) - 3);
+}
+
+template <class T>
+E4m3Sums e4m3_sums(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std::int64_t j) {
+  const auto scale_of = [](const Operand<T>& o, std::int64_t row) {
+    double largest = 0;
+    for (std::int64_t k = 0; k < o.cols; ++k) {
+      largest = std::max(largest, std::fabs(reference::element(o, row, k)));
+    }
+    return largest / 448;
+  };
+  constexpr double kHalf = 0.5 + 0x1p-15;  // the quotient is rounded too
+  const double sa = scale_of(a, i), sb = scale_of(b, j);
+  E4m3Sums s;
+  for (std::int64_t k = 0; k < a.cols; ++k) {
+    const double x = reference::element(a, i, k), y = reference::element(b, j, k);
+    const double dx = e4m3_step(x, sa), dy = e4m3_step(y, sb);
+    s.dot += x * y;
+    s.absolute += std::fabs(x * y);
+    s.squares += x * x * y * y;
+    s.quantizer += kHalf * (std::fabs(x) * dy + std::fabs(y) * dx) + kHalf * kHalf * dx * dy;
+    s.variance += (x * x * dy * dy + y * y * dx * dx) / 12 + dx * dx * dy * dy / 144;
+  }
+  return s;
+}
+
+/// The samples passed one by one; as a whole they are held to what independent rounding explains.
+Check judge_samples(std::string_view what, Check check, double error, double explained,
+                    double truth) {
+  if (truth > 0 && std::isfinite(error)) check.rel_frobenius = std::sqrt(error / truth);
+  const double factor = std::sqrt(error / explained);
+  if (check.status == "PASSED" && check.compared >= kQuantizerRmsSamples &&
+      factor > kQuantizerRmsFactor) {
+    check.passed = false;
+    check.status = "FAILED";
+    check.mismatches = 1;
+    check.message = fmt::format(
+        "{}: each of {} samples is within its bound, but their root mean square error is {:.3g} "
+        "times what independent rounding explains, over {:.3g}",
+        what, check.compared, factor, kQuantizerRmsFactor);
+  }
+  return check;
+}
+
 }  // namespace
 
 template <class T>
@@ -98,19 +155,35 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
     truth += value * value;
     return Expected{value, bound};
   });
-  if (truth > 0 && std::isfinite(error)) check.rel_frobenius = std::sqrt(error / truth);
-  const double factor = std::sqrt(error / explained);
-  if (check.status == "PASSED" && check.compared >= kQuantizerRmsSamples &&
-      factor > kQuantizerRmsFactor) {
-    check.passed = false;
-    check.status = "FAILED";
-    check.mismatches = 1;
-    check.message = fmt::format(
-        "{}: each of {} samples is within its bound, but their root mean square error is {:.3g} "
-        "times what independent rounding explains, over {:.3g}",
-        what, check.compared, factor, kQuantizerRmsFactor);
-  }
-  return check;
+  return judge_samples(what, std::move(check), error, explained, truth);
+}
+
+template <class T>
+Check verify_e4m3_product(std::string_view what, const Operand<T>& a, const Operand<T>& b,
+                          Matrix<const T> out, const SumError& sum_error, std::uint64_t seed,
+                          Vector<const T> bias) {
+  constexpr double kScaleRounding = 0x1p-21;
+  const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
+  std::mutex mutex;
+  double error = 0, explained = 0, truth = 0;  // of squares, over all samples
+  Check check = compare_bounded(what, out, samples, [&](std::int64_t i, std::int64_t j) {
+    const E4m3Sums s = e4m3_sums(a, b, i, j);
+    const double value = s.dot + (bias.length == 0 ? 0 : to_double(bias(j)));
+    const double added = (sum_error.certain + kScaleRounding) * (s.absolute + s.quantizer);
+    const double magnitude = std::fabs(value) + s.quantizer + added;
+    const double bound =
+        s.quantizer + added + kScaleRounding * magnitude + output_rounding<T>(magnitude);
+    const double sum = sum_error.typical * std::max(std::fabs(s.dot), std::sqrt(s.squares));
+    const double variance =
+        s.variance + sum * sum + std::pow(output_rounding<T>(std::fabs(value)), 2);
+    const double difference = to_double(out(i, j)) - value;
+    const std::lock_guard lock(mutex);
+    error += difference * difference;
+    explained += variance;
+    truth += value * value;
+    return Expected{value, bound};
+  });
+  return judge_samples(what, std::move(check), error, explained, truth);
 }
 
 template Check verify_quantized_product(std::string_view, const Operand<f16>&, const Operand<f16>&,
@@ -119,5 +192,12 @@ template Check verify_quantized_product(std::string_view, const Operand<f16>&, c
 template Check verify_quantized_product(std::string_view, const Operand<bf16>&,
                                         const Operand<bf16>&, Matrix<const bf16>, std::uint64_t,
                                         const ProductExtras<bf16>&);
+
+template Check verify_e4m3_product(std::string_view, const Operand<f16>&, const Operand<f16>&,
+                                   Matrix<const f16>, const SumError&, std::uint64_t,
+                                   Vector<const f16>);
+template Check verify_e4m3_product(std::string_view, const Operand<bf16>&, const Operand<bf16>&,
+                                   Matrix<const bf16>, const SumError&, std::uint64_t,
+                                   Vector<const bf16>);
 
 }  // namespace octet::harness

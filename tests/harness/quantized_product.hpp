@@ -15,6 +15,10 @@
 // Stochastic rounding of a fraction f has the variance f (1 - f), a sixth on average where nearest
 // has a twelfth.
 //
+// An e4m3 operand's errors follow each element instead: half a unit of its last place, 2^-4 of the
+// element at most and s 2^-10 at least, uniform in the unit. Their sum beside that of the addition
+// (verify_e4m3.hpp) is the bound.
+//
 // What a threshold sets apart takes no part in these sums and these scales: it is added afterwards
 // with all its bits, after which the result is rounded once more.
 #pragma once
@@ -24,6 +28,7 @@
 
 #include "harness/check.hpp"
 #include "harness/outlier_rule.hpp"
+#include "harness/verify_e4m3.hpp"
 #include "octet/gemm.hpp"
 
 namespace octet::harness {
@@ -43,6 +48,12 @@ struct ProductExtras {
   OutlierRule a_outliers{}, b_outliers{};
   bool a_is_stochastic = false;
 };
+
+/// out[M,N] from e4m3 copies of a[M,K] and b[N,K], each scaled by its rows' absmax / 448.
+template <class T>
+Check verify_e4m3_product(std::string_view what, const Operand<T>& a, const Operand<T>& b,
+                          Matrix<const T> out, const SumError& sum_error, std::uint64_t seed,
+                          Vector<const T> bias = {});
 
 /// out[M,N] from int8 copies of a[M,K] and b[N,K], each scaled by its rows' absmax / 127. T is f16
 /// or bf16. rel_frobenius is set to the samples' relative error.

@@ -232,9 +232,8 @@ Json to_json(const Interval& ratio) {
 }
 
 Json to_json(Policy policy) {
-  const auto text = [](Precision p) { return p == Precision::s8 ? "s8" : "native"; };
   return {
-      {"fprop", text(policy.fprop)}, {"dgrad", text(policy.dgrad)}, {"wgrad", text(policy.wgrad)}};
+      {"fprop", name(policy.fprop)}, {"dgrad", name(policy.dgrad)}, {"wgrad", name(policy.wgrad)}};
 }
 
 std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }

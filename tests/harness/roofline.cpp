@@ -4,9 +4,10 @@ namespace octet::harness {
 
 std::optional<double> operations_per_clock(int compute_capability, Pipe pipe) {
   if (pipe == Pipe::none) return std::nullopt;
-  const double of_f16 = pipe == Pipe::s8 ? 2 : 1;
+  const double of_f16 = pipe == Pipe::f16 ? 1 : 2;
   switch (compute_capability) {
     case 80:
+      if (pipe == Pipe::e4m3) return std::nullopt;
       return 2048 * of_f16;
     case 90:
       return 4096 * of_f16;

@@ -12,7 +12,7 @@
 namespace octet::harness {
 
 /// The tensor-core pipe that an operator's operations go through.
-enum class Pipe { none, f16, s8 };
+enum class Pipe { none, f16, s8, e4m3 };
 
 /// Dense operations of one multiprocessor in one clock, a multiply-add counted as two; empty for an
 /// architecture whose rate is not known. Source: NVIDIA's architecture whitepapers (A100, table 2;

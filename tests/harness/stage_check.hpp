@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "harness/check.hpp"
+#include "harness/operators/e4m3.hpp"
 #include "harness/operators/gemm.hpp"
 #include "harness/operators/gemm_tiled.hpp"
 #include "harness/tensor.hpp"
@@ -91,7 +92,11 @@ std::string_view operator_name(const Stage<B, T>& stage) {
   constexpr bool kIsF16 = kDType<T> == DType::f16;
   return std::visit(
       [&]<class W>(const W& work) -> std::string_view {
-        if constexpr (std::is_same_v<W, QuantizeStage<T>>) {
+        if constexpr (std::is_same_v<W, QuantizeE4m3Stage<T>>) {
+          return work.q_col.data == nullptr ? "quantize_rowwise_e4m3" : "quantize_row_col_e4m3";
+        } else if constexpr (std::is_same_v<W, ScaledGemmE4m3Stage<B, T>>) {
+          return "scaled_gemm_e4m3";
+        } else if constexpr (std::is_same_v<W, QuantizeStage<T>>) {
           return work.q_col.data == nullptr ? "quantize_rowwise" : "quantize_row_col";
         } else if constexpr (std::is_same_v<W, DecomposeStage<T>>) {
           return "quantize_row_col";
@@ -182,6 +187,32 @@ class StageCheck {
                                                    q_col.view, host_col_scale)
                       : verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
                                                    host_col_scale);
+  }
+
+  Check verify(const QuantizeE4m3Stage<T>& s) const {
+    const auto x = to_host(backend_, s.x);
+    const auto q_row = to_host(backend_, Matrix<const e4m3>(s.q_row));
+    const auto row_scale = to_host(backend_, Vector<const float>(s.row_scale));
+    const Vector<const float> host_row_scale(row_scale.view.data, s.row_scale.length);
+    if (s.q_col.data == nullptr) {
+      return verify_quantize_rowwise<T>(x.view, q_row.view, host_row_scale);
+    }
+    const auto q_col = to_host(backend_, Matrix<const e4m3>(s.q_col));
+    const auto col_scale = to_host(backend_, Vector<const float>(s.col_scale));
+    return verify_quantize_row_col<T>(x.view, q_row.view, host_row_scale, q_col.view,
+                                      {col_scale.view.data, s.col_scale.length});
+  }
+
+  Check verify(const ScaledGemmE4m3Stage<B, T>& s) const {
+    const auto a = to_host(backend_, s.a), b = to_host(backend_, s.b);
+    const auto row_scale = to_host(backend_, s.row_scale);
+    const auto col_scale = to_host(backend_, s.col_scale);
+    const auto bias = to_host(backend_, s.bias);
+    const auto out = to_host(backend_, Matrix<const T>(s.out));
+    return verify_scaled_gemm<T>(a.view, b.view, {row_scale.view.data, s.row_scale.length},
+                                 {col_scale.view.data, s.col_scale.length},
+                                 {bias.view.data, s.bias.length}, out.view,
+                                 SumError(adder_of<B>(), s.accumulation, s.a.cols), seed_, zeros_);
   }
 
   Check verify(const DecomposeStage<T>& s) const {

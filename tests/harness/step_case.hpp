@@ -1,5 +1,6 @@
 // A training step under test: its inputs, the 16-bit and the int8 step on the same data, what they
-// must satisfy, and their time.
+// must satisfy, and their time. Where the device multiplies e4m3, a timed case has a step in that
+// beside them ("fp8"), with the same checks.
 //
 // Every stage of the int8 step is verified on the buffers that it ran on (stage_check.hpp), and
 // each result against f64 within the bound that follows from the quantizer. Then both steps are
@@ -58,6 +59,16 @@ class StepCase {
         setting_(setting),
         seed_(seed),
         verify_(backend, seed) {
+    if (setting.policy.uses(Precision::e4m3) && !runs_e4m3()) {
+      throw Unsupported(fmt::format(
+          "training_step: {} in e4m3 needs a device whose library multiplies it and tokens, model "
+          "and hidden that are multiples of 16",
+          problem.name));
+    }
+    // On the CPU it would double the time of a model's size.
+    const bool has_time = !std::is_same_v<B, Cpu> || problem.size.empty();
+    has_fp8_ = timed && has_time && setting.has_fp8() && runs_e4m3() &&
+               predicted_bytes(timed) + fp8_bytes() <= free_memory(backend);
     require_memory(timed);
     progress("making", "inputs");
     inputs_.emplace(backend, ledger_, problem, setting.distribution, setting.options.bias,
@@ -67,6 +78,10 @@ class StepCase {
                     setting.native_options(), inputs());
     int8_.emplace(backend, gemm_workspace_, problem.layer, setting.policy, setting.options,
                   inputs());
+    if (has_fp8_) {
+      fp8_.emplace(backend, gemm_workspace_, problem.layer, setting.fp8_policy(), setting.options,
+                   inputs());
+    }
     parts_ = count_parts(timed);
   }
 
@@ -79,19 +94,34 @@ class StepCase {
     native_->poison(0xa5, WeightMode::every_step);
     int8_->poison(0xa5, WeightMode::every_step);
     Check check = merge({inputs_->verify(), run_stages(*native_, "native", record)});
-    check = merge({check, run_stages(*int8_, "int8", record)});
+    check = merge({check, run_stages(*int8_, quantized_name(), record)});
     check = merge({check, verify_rounding()});
+    if (fp8_) {
+      fp8_->poison(0xa5, WeightMode::every_step);
+      check = merge({check, run_stages(*fp8_, "fp8", record)});
+    }
     record_outliers(record);
     // A list that overflowed was reported, and has turned what it is added to into NaN.
     if (!overflowed_) {
-      for (const Product p : kProducts) check = merge({check, verify_result(p, record)});
+      for (const Product p : kProducts) {
+        Json& products = record["products"];
+        products.push_back({{"product", name(p)}});
+        check = merge({check, verify_result(*int8_, quantized_name(), setting_.policy, p,
+                                            products.back(), verified_.int8)});
+        if (!fp8_) continue;
+        Json of_fp8 = Json::object();
+        check = merge(
+            {check, verify_result(*fp8_, "fp8", setting_.fp8_policy(), p, of_fp8, verified_.fp8)});
+        products.back()["fp8"] = of_fp8;
+      }
       if (setting_.options.threshold > 0) check = merge({check, verify_gain(record)});
     }
     if (setting_.options.bias) {
       check = merge({check, verify_bias_gradients(*native_, "16-bit", verified_.native),
-                     verify_bias_gradients(*int8_, "int8", verified_.int8)});
+                     verify_bias_gradients(*int8_, quantized_name(), verified_.int8)});
+      if (fp8_) check = merge({check, verify_bias_gradients(*fp8_, "fp8", verified_.fp8)});
     }
-    for (const auto& step : {&*native_, &*int8_}) {
+    for (const auto& [step, verified, variant] : steps()) {
       if (const auto damage = step->damage()) check = merge({check, failure("guards", *damage)});
     }
     if (const auto damage = ledger_.damage()) check = merge({check, failure("guards", *damage)});
@@ -121,10 +151,29 @@ class StepCase {
 
   /// Own allocations of a case, in bytes of the backend's memory.
   std::int64_t predicted_bytes(bool timed) const {
-    return predicted_step_bytes<B, T>(problem_, setting_, timed);
+    return predicted_step_bytes<B, T>(problem_, setting_, timed) + (has_fp8_ ? fp8_bytes() : 0);
   }
 
  private:
+  std::int64_t fp8_bytes() const {
+    return TrainingStep<B, T>::workspace_bytes(problem_.layer, setting_.fp8_policy(),
+                                               setting_.options);
+  }
+  /// Whether steps of this shape run in e4m3.
+  bool runs_e4m3() const {
+    if constexpr (std::is_same_v<B, Cpu>) {
+      return true;
+    } else {
+      const LayerShape& l = problem_.layer;
+      return l.tokens() % 16 == 0 && l.model % 16 == 0 && l.hidden % 16 == 0 &&
+             device_multiplies_e4m3(backend_);
+    }
+  }
+  /// The step under test, as records and sentences name it.
+  std::string quantized_name() const {
+    return setting_.policy.uses(Precision::e4m3) ? "fp8" : "int8";
+  }
+
   void require_memory(bool timed) const {
     const std::int64_t needed = predicted_bytes(timed), available = free_memory(backend_);
     if (needed > available) {
@@ -154,6 +203,7 @@ class StepCase {
   int count_parts(bool timed) {
     constexpr bool kOnCpu = std::is_same_v<B, Cpu>;
     std::size_t parts = (*native_)->stages().size() + (*int8_)->stages().size() + kProducts.size();
+    if (fp8_) parts += (*fp8_)->stages().size() + kProducts.size();
     if (setting_.options.threshold > 0) ++parts;
     if (timed && !kOnCpu) parts += 4;
     return static_cast<int>(parts);
@@ -291,26 +341,27 @@ class StepCase {
     }
   }
 
-  /// A result of the int8 step against f64 on its own operands, and against the 16-bit step.
-  Check verify_result(Product p, Json& record) {
-    progress("comparing", name(p));
-    const auto actual = to_host(backend_, Matrix<const T>((*int8_)->result(p)));
+  /// A result of a quantized step against f64 on its own operands, and against the 16-bit step.
+  Check verify_result(GuardedStep<B, T>& step, std::string_view variant, Policy policy, Product p,
+                      Json& entry, std::vector<std::uint64_t>& hashes) {
+    progress("comparing", fmt::format("{} of {}", name(p), variant));
+    const auto actual = to_host(backend_, Matrix<const T>(step->result(p)));
     const auto expected = to_host(backend_, Matrix<const T>((*native_)->result(p)));
-    const std::string what = fmt::format("{} of the int8 step", name(p));
-    const Check whole = compare_norms(what, actual.view, expected.view, norm_bounds(p));
+    const std::string what = fmt::format("{} of the {} step", name(p), variant);
+    const Check whole = compare_norms(what, actual.view, expected.view, norm_bounds(p, policy));
     // Of what was compared, on the host; same_results hashes where the results lie.
-    verified_.native.push_back(hash(expected.view));
-    verified_.int8.push_back(hash(actual.view));
-    record["products"].push_back({{"product", name(p)},
-                                  {"rel_frobenius", whole.rel_frobenius},
-                                  {"worst_row", whole.worst_row},
-                                  {"worst_col", whole.worst_col},
-                                  {"cosine", whole.cosine},
-                                  {"output_hash", hex(verified_.int8.back())}});
+    if (&step == &*int8_) verified_.native.push_back(hash(expected.view));
+    hashes.push_back(hash(actual.view));
+    entry["rel_frobenius"] = whole.rel_frobenius;
+    entry["worst_row"] = whole.worst_row;
+    entry["worst_col"] = whole.worst_col;
+    entry["cosine"] = whole.cosine;
+    entry["output_hash"] = hex(hashes.back());
     Check check;
     if (norms_are_held()) check = whole;
-    if (setting_.policy.of(pass_of(p)) != Precision::s8) return check;
-    const auto& [a, b] = (*int8_)->operands(p);
+    const Precision precision = policy.of(pass_of(p));
+    if (precision == Precision::native) return check;
+    const auto& [a, b] = step->operands(p);
     const HostOperand<T> host_a(backend_, a), host_b(backend_, b);
     ProductExtras<T> extras;
     extras.a_is_stochastic = is_stochastic(p);
@@ -318,6 +369,14 @@ class StepCase {
     if (setting_.options.bias && pass_of(p) == Pass::fprop) {
       bias = to_host(backend_, p == Product::fc1_fprop ? inputs().b1 : inputs().b2);
       extras.bias = {bias.view.data, bias.view.cols};
+    }
+    if (precision == Precision::e4m3) {
+      const Accumulation accumulation =
+          pass_of(p) == Pass::fprop ? Accumulation::tensor_core : Accumulation::promoted;
+      return merge(
+          {check, verify_e4m3_product<T>(what, host_a.operand, host_b.operand, actual.view,
+                                         SumError(adder_of<B>(), accumulation, host_a.operand.cols),
+                                         seed_, extras.bias)});
     }
     if (setting_.options.threshold > 0 && pass_of(p) != Pass::dgrad) {
       const bool is_fprop = pass_of(p) == Pass::fprop;
@@ -421,7 +480,7 @@ class StepCase {
     return setting_.options.gradient_rounding == Rounding::stochastic && pass_of(p) != Pass::fprop;
   }
 
-  Bounds norm_bounds(Product p) const {
+  Bounds norm_bounds(Product p, Policy policy) const {
     // Gaussian data: a product has about 1.4 % of error, a result that hangs on two products 1.8 %.
     // Rows whose absmax comes from an outlier channel keep few levels for everything else.
     // Stochastic rounding doubles the variance of one of two operands: a factor of sqrt(1.5).
@@ -429,14 +488,27 @@ class StepCase {
     if (setting_.distribution == Distribution::outlier_channels) {
       return {0.25 * f, 0.6 * f, 0.6 * f, 1 - 0.03 * f * f};
     }
+    // e4m3 has 3.7 and 5.3 %; sums along K of tens of thousands in tensor cores add as much.
+    if (policy.uses(Precision::e4m3)) return {0.1, 0.2, 0.2, 0.995};
     return {0.025 * f, 0.05 * f, 0.05 * f, 1 - 0.0005 * f * f};
   }
 
   // ---- time ----
 
   struct Verified {
-    std::vector<std::uint64_t> native, transposed, int8;
+    std::vector<std::uint64_t> native, transposed, int8, fp8;
   };
+
+  /// The steps there are, what was verified of each, and its name in sentences.
+  std::vector<std::tuple<GuardedStep<B, T>*, const std::vector<std::uint64_t>*, std::string>>
+  steps() {
+    std::vector<std::tuple<GuardedStep<B, T>*, const std::vector<std::uint64_t>*, std::string>> all;
+    all.emplace_back(&*native_, &verified_.native, "16-bit");
+    if (transposed_) all.emplace_back(&*transposed_, &verified_.transposed, "transposed 16-bit");
+    all.emplace_back(&*int8_, &verified_.int8, quantized_name());
+    if (fp8_) all.emplace_back(&*fp8_, &verified_.fp8, "fp8");
+    return all;
+  }
 
   static Json variant_record(std::string_view name, const Timing& timing, bool derived,
                              const Timing& native) {
@@ -465,9 +537,10 @@ class StepCase {
     const Timing every = sum(cpu_timings_.at(1), all);
     const Timing kept =
         sum(cpu_timings_.at(1), [&](std::size_t i) { return !int8_stages[i].weights; });
-    record["variants"] = Json::array({variant_record("native", native, false, native),
-                                      variant_record("int8_every_step", every, false, native),
-                                      variant_record("int8_kept", kept, true, native)});
+    record["variants"] =
+        Json::array({variant_record("native", native, false, native),
+                     variant_record(quantized_name() + "_every_step", every, false, native),
+                     variant_record(quantized_name() + "_kept", kept, true, native)});
     set_step_time(record, every, static_cast<int>(native.samples_us.size()),
                   options().warm_up.value_or(0));
   }
@@ -488,12 +561,17 @@ class StepCase {
     const auto contender = [](GuardedStep<B, T>& step, WeightMode mode) {
       return Contender{{[&step, mode] { step->run(mode); }}};
     };
-    const std::vector<std::string> names = {"native", "native_transposed", "int8_every_step",
-                                            "int8_kept"};
-    const std::vector<Contender> contenders = {contender(*native_, WeightMode::every_step),
-                                               contender(*transposed_, WeightMode::every_step),
-                                               contender(*int8_, WeightMode::every_step),
-                                               contender(*int8_, WeightMode::kept)};
+    std::vector<std::string> names = {"native", "native_transposed",
+                                      quantized_name() + "_every_step", quantized_name() + "_kept"};
+    std::vector<Contender> contenders = {contender(*native_, WeightMode::every_step),
+                                         contender(*transposed_, WeightMode::every_step),
+                                         contender(*int8_, WeightMode::every_step),
+                                         contender(*int8_, WeightMode::kept)};
+    if (fp8_) {
+      names.insert(names.end(), {"fp8_every_step", "fp8_kept"});
+      contenders.push_back(contender(*fp8_, WeightMode::every_step));
+      contenders.push_back(contender(*fp8_, WeightMode::kept));
+    }
     transposed_->poison(0xa5, WeightMode::every_step);
     (*transposed_)->run(WeightMode::every_step);
     synchronize(backend_);
@@ -503,8 +581,9 @@ class StepCase {
     // runs left behind: one that lives off another's launches, or off its own first one, would not.
     for (const WeightMode mode : {WeightMode::every_step, WeightMode::kept}) {
       poison_steps(0x3c, mode);
-      for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) {
-        const Graph<B> graph(backend_, [&] { (*step)->run(mode); });
+      for (const auto& [step, verified, variant] : steps()) {
+        GuardedStep<B, T>& captured = *step;
+        const Graph<B> graph(backend_, [&] { captured->run(mode); });
         graph.launch();
         synchronize(backend_);
       }
@@ -536,7 +615,8 @@ class StepCase {
     progress("timing", "stages");
     poison_steps(0x5a, WeightMode::every_step);
     time_stages(*native_, "native", how, record);
-    time_stages(*int8_, "int8", how, record);
+    time_stages(*int8_, quantized_name(), how, record);
+    if (fp8_) time_stages(*fp8_, "fp8", how, record);
     record_overlap(record);
     (*transposed_)->run(WeightMode::every_step);
     synchronize(backend_);
@@ -557,7 +637,7 @@ class StepCase {
   }
 
   void poison_steps(unsigned char byte, WeightMode mode) {
-    for (GuardedStep<B, T>* step : {&*native_, &*transposed_, &*int8_}) step->poison(byte, mode);
+    for (const auto& [step, verified, variant] : steps()) step->poison(byte, mode);
   }
 
   void time_stages(GuardedStep<B, T>& step, const std::string& variant, const TimingOptions& how,
@@ -578,8 +658,8 @@ class StepCase {
       if (name == "native_transposed") continue;  // its stages are not timed
       double sum = 0;
       for (const Json& stage : record["stages"]) {
-        const bool is_part = stage["variant"] == (name == "native" ? "native" : "int8") &&
-                             !(name == "int8_kept" && stage["weights"].template get<bool>());
+        const bool is_part = stage["variant"] == name.substr(0, name.find('_')) &&
+                             !(name.ends_with("_kept") && stage["weights"].template get<bool>());
         if (is_part) sum += stage["median_us"].template get<double>();
       }
       variant["overlap_us"] = sum - variant["time"]["median_us"].template get<double>();
@@ -588,12 +668,7 @@ class StepCase {
 
   Check same_results(const std::string& when) {
     Check check;
-    const std::array<std::tuple<GuardedStep<B, T>*, const std::vector<std::uint64_t>*, const char*>,
-                     3>
-        steps = {{{&*native_, &verified_.native, "16-bit"},
-                  {&*transposed_, &verified_.transposed, "transposed 16-bit"},
-                  {&*int8_, &verified_.int8, "int8"}}};
-    for (const auto& [step, verified, variant] : steps) {
+    for (const auto& [step, verified, variant] : steps()) {
       const std::vector<std::uint64_t> now = step->hashes();
       const std::vector<std::string> names = step->result_names();
       for (std::size_t i = 0; i < names.size(); ++i) {
@@ -669,7 +744,8 @@ class StepCase {
   std::optional<StepInputs<B, T>> inputs_;
   std::vector<std::unique_ptr<Tensor<B, T>>> copies_;
   GemmWorkspace<B> gemm_workspace_;
-  std::optional<GuardedStep<B, T>> native_, int8_, transposed_;
+  std::optional<GuardedStep<B, T>> native_, int8_, transposed_, fp8_;
+  bool has_fp8_ = false;
   bool overflowed_ = false;
   int part_ = 0, parts_ = 0;  // of progress()
   Verified verified_;

@@ -26,6 +26,16 @@ struct StepSetting {
     native.bias = options.bias;
     return native;
   }
+  /// Whether a step in e4m3 can be held beside this one.
+  bool has_fp8() const {
+    return policy.uses(Precision::s8) && options.layout == StepLayout::row &&
+           options.threshold == 0 && options.gradient_rounding == Rounding::nearest;
+  }
+  /// The same passes in e4m3.
+  Policy fp8_policy() const {
+    const auto of = [](Precision p) { return p == Precision::s8 ? Precision::e4m3 : p; };
+    return {of(policy.fprop), of(policy.dgrad), of(policy.wgrad)};
+  }
   /// The same int8 step with nothing set apart.
   StepOptions undecomposed_options() const {
     StepOptions undecomposed = options;

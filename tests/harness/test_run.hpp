@@ -164,6 +164,10 @@ void run_recorded(B, Json record,
     EXPECT_EQ(check.status, "PASSED")
         << check.message << "\nrun it again: " << record["rerun"].get<std::string>();
     return;
+  } catch (const Unsupported& reason) {
+    watchdog.reset();
+    finish(record, "SKIPPED", reason.what());
+    GTEST_SKIP() << reason.what();
   } catch (const DeviceLost& error) {
     failure = error.what();
     is_lost = true;
