@@ -55,27 +55,29 @@ std::int64_t predicted_step_bytes(const Problem& problem, const StepSetting& set
   const std::int64_t native = Step::workspace_bytes(l, Policy::native(), setting.native_options());
   std::int64_t bytes =
       inputs + kGemmWorkspace + native + Step::workspace_bytes(l, setting.policy, setting.options);
-  if (setting.options.layout == StepLayout::row) {
-    // Accumulators of the largest product, for its plan or for its check.
-    std::int64_t largest = 0;
-    for (const Product p : kProducts) {
-      const ProductShape shape = shape_of(p, l);
-      if (setting.policy.of(pass_of(p)) == Precision::s8) {
-        largest = std::max(largest, shape.m * shape.n);
-      }
-    }
-    bytes += largest * std::int64_t{sizeof(s32)};
-  }
   if (setting.options.threshold > 0) {
     // The undecomposed step; before it, a result that outliers are added to is kept.
     bytes += std::max(Step::workspace_bytes(l, setting.policy, setting.undecomposed_options()),
                       std::max(l.tokens(), l.model) * l.hidden * kElement);
   }
+  // Accumulators of the largest product. On compute capability 9.0 products keep none, but their
+  // check does before the step is timed; elsewhere their plans may.
+  std::int64_t accumulators = 0;
+  for (const Product p : kProducts) {
+    const ProductShape shape = shape_of(p, l);
+    if (setting.options.layout != StepLayout::row ||
+        setting.policy.of(pass_of(p)) != Precision::s8) {
+      continue;
+    }
+    accumulators = std::max(accumulators, shape.m * shape.n * std::int64_t{sizeof(s32)});
+  }
+  std::int64_t copies = 0;
   if (timed && (!std::is_same_v<B, Cpu> || problem.size.empty())) {
     // The transposed copies, and the results of the step that reads them.
-    bytes += inputs + 2 * l.tokens() * l.hidden * kElement + native;
+    copies = inputs + 2 * l.tokens() * l.hidden * kElement + native;
   }
-  return bytes;
+  const bool kept = std::is_same_v<B, Cpu> || device_info(B{}).compute_capability / 10 != 9;
+  return bytes + (kept ? accumulators + copies : std::max(accumulators, copies));
 }
 
 /// The setting of a problem's case: its own where it has one, else options().
