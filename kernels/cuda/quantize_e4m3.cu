@@ -1,13 +1,11 @@
 // quantize_rowwise and quantize_row_col to e4m3, bit-exact with quantize_e4m3.hpp, by the kernels
-// of int8; how is told in quantize_rowwise.cuh, quantize_row_col.cuh and
-// quantize_row_col_resident.cuh. Compute capability 8.9 and later round two values to e4m3 in one
-// instruction, others in software.
+// of int8; how is told in quantize_rowwise.cuh and quantize_row_col.cuh. Compute capability 8.9 and
+// later round two values to e4m3 in one instruction, others in software.
 //
 // Any extents, leading dimensions and alignment.
 #include "octet/quantize_e4m3.hpp"
 
 #include "cuda/quantize_row_col.cuh"
-#include "cuda/quantize_row_col_resident.cuh"
 #include "cuda/quantize_rowwise.cuh"
 #include "preconditions/preconditions.hpp"
 
@@ -36,9 +34,6 @@ void quantize_row_col(Cuda backend, Matrix<const T> x, Matrix<e4m3> q_row, Vecto
   if (x.empty()) return;
   constexpr const char* kWhat = "launching quantize_row_col to e4m3";
   const RowCol<T> p = row_col_of(x, bytes(q_row), row_scale, bytes(q_col), col_scale);
-  if constexpr (sizeof(T) == 2) {
-    if (quantize_resident<e4m3>(kWhat, backend.stream, p)) return;
-  }
   clear(kWhat, backend.stream,
         {{words_of(row_scale.data), words_of(col_scale.data)}, {x.rows, x.cols}});
   take_absmax<Copies::row_col, Kept::all>(kWhat, backend.stream, p);
