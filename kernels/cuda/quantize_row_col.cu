@@ -5,7 +5,6 @@
 #include "octet/quantize.hpp"
 
 #include "cuda/quantize_row_col.cuh"
-#include "cuda/quantize_row_col_resident.cuh"
 #include "preconditions/preconditions.hpp"
 
 namespace octet {
@@ -33,9 +32,6 @@ void quantize_row_col(Cuda backend, Matrix<const T> x, Matrix<s8> q_row, Vector<
   if (x.empty()) return;
   constexpr const char* kWhat = "launching quantize_row_col";
   const RowCol<T> p = row_col_of(x, q_row, row_scale, q_col, col_scale);
-  if constexpr (sizeof(T) == 2) {
-    if (quantize_resident(kWhat, backend.stream, p)) return;
-  }
   clear(kWhat, backend.stream,
         {{words_of(row_scale.data), words_of(col_scale.data)}, {x.rows, x.cols}});
   take_absmax<Copies::row_col, Kept::all>(kWhat, backend.stream, p);

@@ -2,14 +2,14 @@
 // output, in the order of additions that outliers.hpp fixes.
 //
 // Nothing depends on the host knowing how many entries there are: grids cover the output, and
-// blocks find their entries in the list by binary search. A row (column) without entries is not
+// blocks find their entries in the list themselves. A row (column) without entries is not
 // touched; every other element of the output is read and written once. A list that has overflowed
 // fills the output with NaN.
 //
 // spmm_coo, weights N-contiguous: spmm_rows_kernel
-//   A warp finds a row's entries once and takes up to eight tiles of 512 of its columns, each entry
-//   being a contiguous piece of the weights, four of them in flight. Blocks that share columns run
-//   together, so that a piece of the weights that several rows need is found in L2.
+//   A warp takes 512 columns of one row and goes through its entries, each of which is a contiguous
+//   piece of the weights, four of them in flight. Blocks that share columns run together, so that
+//   a piece of the weights that several rows need is found in L2.
 // spmm_coo, weights K-contiguous, 16 bits or int8: spmm_gather_kernel
 //   An entry needs one column of the weights: 2 bytes of a sector of 32. A block takes 8 columns of
 //   the output and up to 1024 of its rows, and brings its 8 rows of the weights to shared memory,
@@ -20,15 +20,23 @@
 //   list lie in shared memory. A row of the weights lies at an odd multiple of 16 bytes, which
 //   takes the eight threads' reads to different banks.
 // spmm_coo_transposed: spmm_columns_kernel
-//   A block finds the entries of 32 columns once and takes up to eight tiles of 256 rows of the
-//   output. A warp sums four of the columns side by side, an entry being 512 contiguous bytes of x;
-//   the sums change from columns to rows in shared memory, where column c lies at (c % 4) * 8 +
-//   c / 4, in 260 floats: free of bank conflicts either way.
+//   A block takes 32 columns and 256 rows of the output. A warp sums four of the columns, an entry
+//   being 512 contiguous bytes of x; the sums change from columns to rows in shared memory, where
+//   column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank conflicts either way.
 //
 // Bytes: the sectors of the weights (x) that entries need, and the rows (columns) of the output
 // that have entries, read and written. Any extents, leading dimensions and alignment; accesses take
-// 16 bytes of weights and x, and 16, 4 and 8 of the output, where alignment allows it. The gather
+// 16 bytes of weights and x, and 16, 2 and 8 of the output, where alignment allows it. The gather
 // takes up to half of a multiprocessor's shared memory.
+//
+// Designs at 0.1 % outliers, microseconds of one call (f16, M = 1024; NVIDIA H200):
+//                                                    N x K: 12288x4096 4096x12288 15360x5120
+//   gather: slabs of 624 columns, a row at a time                  274        231        427
+//           8 whole rows of the weights, four rows ahead           153        149        230
+//   rows: a tile a block                                            42         31         58
+//         a row's entries found once for up to eight tiles          48         34         64
+//   columns (M x N): a tile a block                   4096x12288   125
+//         entries found once for up to eight tiles                 139
 #include <algorithm>
 #include <climits>
 
@@ -127,13 +135,11 @@ __device__ __forceinline__ void load_out(const T* source, int64_t remaining, boo
       words[1] = all.y;
       words[2] = all.z;
       words[3] = all.w;
-    } else if constexpr (kCols == 4) {
+    } else {
+      static_assert(kCols == 4);
       const uint2 all = *reinterpret_cast<const uint2*>(source);
       words[0] = all.x;
       words[1] = all.y;
-    } else {
-      static_assert(kCols == 2);
-      words[0] = *reinterpret_cast<const unsigned*>(source);
     }
   } else {
 #pragma unroll
@@ -154,11 +160,9 @@ __device__ __forceinline__ void store_out(T* target, const unsigned (&words)[kCo
   if (vectors && remaining >= kCols) {
     if constexpr (kCols == 8) {
       *reinterpret_cast<uint4*>(target) = make_uint4(words[0], words[1], words[2], words[3]);
-    } else if constexpr (kCols == 4) {
-      *reinterpret_cast<uint2*>(target) = make_uint2(words[0], words[1]);
     } else {
-      static_assert(kCols == 2);
-      *reinterpret_cast<unsigned*>(target) = words[0];
+      static_assert(kCols == 4);
+      *reinterpret_cast<uint2*>(target) = make_uint2(words[0], words[1]);
     }
   } else {
 #pragma unroll
@@ -188,95 +192,75 @@ struct SpmmRows {
   bool w_vectors;
 };
 
-/// A lane's share of 32 entries of one row (or column).
-struct Entries {
-  int place;  // of the other index
-  float value;
-  int count;  // of all lanes
-};
-template <class T>
-__device__ __forceinline__ Entries row_entries(const List<T>& list, int64_t first, int64_t count,
-                                               int64_t row, int lane) {
-  const int64_t entry = first + lane;
-  const bool inside = entry < count && __ldg(list.key + entry) == row;
-  return {inside ? __ldg(list.other + entry) : 0,
-          inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(list.value) + entry)) : 0.0f,
-          __popc(__ballot_sync(kAllLanes, inside))};
-}
-
-/// blockIdx.x = group of column tiles * row blocks + row block.
+/// blockIdx.x = column tile * row blocks + row block.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    spmm_rows_kernel(const SpmmRows<T> p, unsigned row_blocks, int tiles) {
-  constexpr int kRowTile = kPieces * kPieceCols;
+    spmm_rows_kernel(const SpmmRows<T> p, unsigned row_blocks) {
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int64_t first_row = static_cast<int64_t>(blockIdx.x % row_blocks) * kWarps;
   const int64_t row = first_row + static_cast<int>(threadIdx.x / kWarp);
-  const int64_t first_col = static_cast<int64_t>(blockIdx.x / row_blocks) * tiles * kRowTile;
-  const int64_t end_col = min(p.out.cols, first_col + tiles * kRowTile);
+  const int64_t tile_col = static_cast<int64_t>(blockIdx.x / row_blocks) * (kPieces * kPieceCols);
   const int64_t count = *p.list.count;
   if (count > p.list.capacity) {
-    fill_nan(p.out, first_row, kWarps, first_col, static_cast<int>(end_col - first_col));
+    fill_nan(p.out, first_row, kWarps, tile_col, kPieces * kPieceCols);
     return;
   }
   if (row >= p.out.rows) return;
   const int64_t begin = warp_lower_bound(p.list.key, count, row, lane);
-  const Entries first = row_entries(p.list, begin, count, row, lane);
-  if (first.count == 0) return;
+  if (begin >= count || __ldg(p.list.key + begin) != row) return;
 
-  for (int64_t col = first_col + lane * 8; col - lane * 8 < end_col; col += kRowTile) {
-    T* const out = p.out.data + row * p.out.ld + col;
-    unsigned old[kPieces][4];
-    float sum[kPieces][8] = {};
+  const int64_t col = tile_col + lane * 8;
+  T* const out = p.out.data + row * p.out.ld + col;
+  unsigned old[kPieces][4];
+  float sum[kPieces][8] = {};
 #pragma unroll
-    for (int g = 0; g < kPieces; ++g) {
-      load_out<T, 8>(out + g * kPieceCols, p.out.cols - col - g * kPieceCols, p.out.vectors,
-                     old[g]);
-    }
+  for (int g = 0; g < kPieces; ++g) {
+    load_out<T, 8>(out + g * kPieceCols, p.out.cols - col - g * kPieceCols, p.out.vectors, old[g]);
+  }
 
-    Entries entries = first;
-    for (int64_t batch = begin;;) {
-      for (int e = 0; e < entries.count; e += kInFlight) {
-        Chunk chunks[kInFlight][kPieces];
+  for (int64_t batch = begin;; batch += kWarp) {
+    const int64_t entry = batch + lane;
+    const bool inside = entry < count && __ldg(p.list.key + entry) == row;
+    const int k_of_lane = inside ? __ldg(p.list.other + entry) : 0;
+    const float value_of_lane =
+        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
+    const int entries = __popc(__ballot_sync(kAllLanes, inside));
+    for (int e = 0; e < entries; e += kInFlight) {
+      Chunk chunks[kInFlight][kPieces];
 #pragma unroll
-        for (int u = 0; u < kInFlight; ++u) {
-          const int64_t k = __shfl_sync(kAllLanes, entries.place, (e + u) % kWarp);
+      for (int u = 0; u < kInFlight; ++u) {
+        const int64_t k = __shfl_sync(kAllLanes, k_of_lane, (e + u) % kWarp);
 #pragma unroll
-          for (int g = 0; g < kPieces; ++g) {
-            const int64_t remaining = e + u < entries.count ? p.out.cols - col - g * kPieceCols : 0;
-            chunks[u][g] =
-                load_chunk(p.w + k * p.ldw + col + g * kPieceCols, remaining, p.w_vectors);
-          }
+        for (int g = 0; g < kPieces; ++g) {
+          const int64_t remaining = e + u < entries ? p.out.cols - col - g * kPieceCols : 0;
+          chunks[u][g] = load_chunk(p.w + k * p.ldw + col + g * kPieceCols, remaining, p.w_vectors);
         }
+      }
 #pragma unroll
-        for (int u = 0; u < kInFlight; ++u) {
-          const float value = __shfl_sync(kAllLanes, entries.value, (e + u) % kWarp);
-          if (e + u >= entries.count) continue;
+      for (int u = 0; u < kInFlight; ++u) {
+        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
+        if (e + u >= entries) continue;
 #pragma unroll
-          for (int g = 0; g < kPieces; ++g) {
+        for (int g = 0; g < kPieces; ++g) {
 #pragma unroll
-            for (int c = 0; c < 8; ++c) {
-              sum[g][c] = __fmaf_rn(value, element<T>(chunks[u][g], c), sum[g][c]);
-            }
+          for (int c = 0; c < 8; ++c) {
+            sum[g][c] = __fmaf_rn(value, element<T>(chunks[u][g], c), sum[g][c]);
           }
         }
       }
-      if (entries.count < kWarp) break;
-      batch += kWarp;
-      entries = row_entries(p.list, batch, count, row, lane);
     }
+    if (entries < kWarp) break;
+  }
 
 #pragma unroll
-    for (int g = 0; g < kPieces; ++g) {
-      unsigned words[4];
+  for (int g = 0; g < kPieces; ++g) {
+    unsigned words[4];
 #pragma unroll
-      for (int w = 0; w < 4; ++w) {
-        words[w] = rounded_sum<T>(old[g][w] & 0xffffu, sum[g][2 * w]) |
-                   rounded_sum<T>(old[g][w] >> 16, sum[g][2 * w + 1]) << 16;
-      }
-      store_out<T, 8>(out + g * kPieceCols, words, p.out.cols - col - g * kPieceCols,
-                      p.out.vectors);
+    for (int w = 0; w < 4; ++w) {
+      words[w] = rounded_sum<T>(old[g][w] & 0xffffu, sum[g][2 * w]) |
+                 rounded_sum<T>(old[g][w] >> 16, sum[g][2 * w + 1]) << 16;
     }
+    store_out<T, 8>(out + g * kPieceCols, words, p.out.cols - col - g * kPieceCols, p.out.vectors);
   }
 }
 
@@ -528,8 +512,8 @@ constexpr int kColumnRows = kWarp * 8;               // of the output: columns o
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
 
-constexpr int kColumnsOfWarp = kColumns / kWarps;
-constexpr int kEntriesAhead = kWarp / kColumnsOfWarp;  // of each of a warp's columns
+constexpr int kPartsInFlight = 2;  // entries whose part of x is loaded before it is used
+
 template <class T>
 struct SpmmColumns {
   List<T> list;  // by column
@@ -539,33 +523,52 @@ struct SpmmColumns {
   bool x_vectors;
 };
 
-/// A lane's share of the next eight entries of each of a warp's four columns.
-struct ColumnEntries {
-  int place;  // negative: no entry
-  float value;
-};
+/// Sums of the kWarp * 8 columns of x from `x` on, of which `remaining` are left to this thread.
 template <class T>
-__device__ __forceinline__ ColumnEntries column_entries(const List<T>& list, int64_t entry,
-                                                        int64_t end) {
-  if (entry >= end) return {-1, 0.0f};
-  return {__ldg(list.other + entry),
-          value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(list.value) + entry))};
+__device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, int64_t remaining,
+                                           int64_t begin, int64_t end, int lane, float (&sum)[8]) {
+#pragma unroll
+  for (int c = 0; c < 8; ++c) sum[c] = 0.0f;
+  for (int64_t batch = begin; batch < end; batch += kWarp) {
+    const int64_t entry = batch + lane;
+    const bool inside = entry < end;
+    const int row_of_lane = inside ? __ldg(p.list.other + entry) : 0;
+    const float value_of_lane =
+        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
+    const int entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
+    for (int e = 0; e < entries; e += kPartsInFlight) {
+      Chunk chunks[kPartsInFlight];
+#pragma unroll
+      for (int u = 0; u < kPartsInFlight; ++u) {
+        const int64_t t = __shfl_sync(kAllLanes, row_of_lane, (e + u) % kWarp);
+        chunks[u] = load_chunk(x + t * p.ldx, e + u < entries ? remaining : 0, p.x_vectors);
+      }
+#pragma unroll
+      for (int u = 0; u < kPartsInFlight; ++u) {
+        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
+        if (e + u >= entries) continue;
+#pragma unroll
+        for (int c = 0; c < 8; ++c) {
+          sum[c] = __fmaf_rn(element<T>(chunks[u], c), value, sum[c]);
+        }
+      }
+    }
+  }
 }
 
-/// blockIdx.x = group of row tiles * column tiles + column tile.
+/// blockIdx.x = row tile * column tiles + column tile.
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2)
-    spmm_columns_kernel(const SpmmColumns<T> p, unsigned col_tiles, int tiles) {
+__global__ void __launch_bounds__(kThreads, 3)
+    spmm_columns_kernel(const SpmmColumns<T> p, unsigned col_tiles) {
   __shared__ __align__(16) float sums[kColumns][kColumnPitch];
   __shared__ int64_t starts[kColumns + 1];
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarp, warp = thread / kWarp;
   const int64_t tile_col = static_cast<int64_t>(blockIdx.x % col_tiles) * kColumns;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x / col_tiles) * tiles * kColumnRows;
-  const int64_t end_row = min(p.out.rows, first_row + tiles * kColumnRows);
+  const int64_t tile_row = static_cast<int64_t>(blockIdx.x / col_tiles) * kColumnRows;
   const int64_t count = *p.list.count;
   if (count > p.list.capacity) {
-    fill_nan(p.out, first_row, end_row - first_row, tile_col, kColumns);
+    fill_nan(p.out, tile_row, kColumnRows, tile_col, kColumns);
     return;
   }
   const int64_t first = warp_lower_bound(p.list.key, count, tile_col, lane);
@@ -579,92 +582,52 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   __syncthreads();
 
-  // ---- columns warp + 8 q of the tile are this warp's, entries of column q its lanes' 8 q to 8 q
-  // + 7
-  const int64_t my_begin = starts[warp + lane / kEntriesAhead * kWarps];
-  const int64_t my_end = starts[warp + lane / kEntriesAhead * kWarps + 1];
-  const auto longest =
-      static_cast<int64_t>(__reduce_max_sync(kAllLanes, static_cast<unsigned>(my_end - my_begin)));
-  const ColumnEntries first_entries =
-      column_entries(p.list, my_begin + lane % kEntriesAhead, my_end);
-
-  // ---- of the output, a thread takes four columns of rows 4 t + lane / 8
+  // ---- the output is on its way while sums are made: four columns of rows 4 t + lane / 8
   const int quad = lane % 8;
   const int local_row = warp * (kColumnRows / kWarps) + lane / 8;
+  const int rows_left =
+      static_cast<int>(min(p.out.rows - tile_row, static_cast<int64_t>(kColumnRows))) - local_row;
   const int cols_left =
       static_cast<int>(min(p.out.cols - tile_col, static_cast<int64_t>(kColumns))) - quad * 4;
+  T* const out = p.out.data + (tile_row + local_row) * p.out.ld + tile_col + quad * 4;
   unsigned busy = 0;  // of the four columns, those that have entries: all of them inside
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     if (starts[quad * 4 + c] != starts[quad * 4 + c + 1]) busy |= 1u << c;
   }
+  unsigned words[kRowSteps][2];
+#pragma unroll
+  for (int t = 0; t < kRowSteps; ++t) {
+    if (busy != 0 && 4 * t < rows_left) {
+      load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
+    }
+  }
 
-  for (int64_t tile_row = first_row; tile_row < end_row; tile_row += kColumnRows) {
-    // ---- the output is on its way while sums are made
-    const int rows_left =
-        static_cast<int>(min(end_row - tile_row, static_cast<int64_t>(kColumnRows))) - local_row;
-    T* const out = p.out.data + (tile_row + local_row) * p.out.ld + tile_col + quad * 4;
-    unsigned words[kRowSteps][2];
-#pragma unroll
-    for (int t = 0; t < kRowSteps; ++t) {
-      if (busy != 0 && 4 * t < rows_left) {
-        load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
-      }
-    }
+  // ---- the sums, column by column
+  const int64_t x_col = tile_row + lane * 8;
+  for (int c = warp; c < kColumns; c += kWarps) {
+    if (starts[c] == starts[c + 1]) continue;
+    float sum[8];
+    sum_column(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
+    float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
+    target[0] = make_float4(sum[0], sum[1], sum[2], sum[3]);
+    target[1] = make_float4(sum[4], sum[5], sum[6], sum[7]);
+  }
+  __syncthreads();
 
-    // ---- the sums of eight columns of x a lane, entry by entry of four columns of the list
-    const int64_t x_col = tile_row + lane * 8;
-    const T* const x = p.x + x_col;
-    float sum[kColumnsOfWarp][8] = {};
-    for (int64_t batch = 0; batch < longest; batch += kEntriesAhead) {
-      const ColumnEntries mine =
-          batch == 0 ? first_entries
-                     : column_entries(p.list, my_begin + batch + lane % kEntriesAhead, my_end);
-      const int steps = static_cast<int>(min(longest - batch, static_cast<int64_t>(kEntriesAhead)));
-      for (int e = 0; e < steps; ++e) {
-        Chunk chunks[kColumnsOfWarp];
-        int place[kColumnsOfWarp];
+  // ---- the output, row by row
 #pragma unroll
-        for (int q = 0; q < kColumnsOfWarp; ++q) {
-          place[q] = __shfl_sync(kAllLanes, mine.place, q * kEntriesAhead + e);
-          const int64_t remaining = place[q] >= 0 ? p.out.rows - x_col : 0;
-          chunks[q] = load_chunk(x + place[q] * p.ldx, remaining, p.x_vectors);
-        }
+  for (int t = 0; t < kRowSteps; ++t) {
+    if (busy == 0 || 4 * t >= rows_left) continue;
 #pragma unroll
-        for (int q = 0; q < kColumnsOfWarp; ++q) {
-          const float value = __shfl_sync(kAllLanes, mine.value, q * kEntriesAhead + e);
-          if (place[q] < 0) continue;
-#pragma unroll
-          for (int c = 0; c < 8; ++c) {
-            sum[q][c] = __fmaf_rn(element<T>(chunks[q], c), value, sum[q][c]);
-          }
-        }
-      }
+    for (int c = 0; c < 4; ++c) {
+      if ((busy >> c & 1u) == 0) continue;
+      const unsigned shift = c % 2 * 16;
+      const unsigned bits =
+          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
+      words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
     }
-#pragma unroll
-    for (int q = 0; q < kColumnsOfWarp; ++q) {
-      const int c = warp + q * kWarps;
-      float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
-      target[0] = make_float4(sum[q][0], sum[q][1], sum[q][2], sum[q][3]);
-      target[1] = make_float4(sum[q][4], sum[q][5], sum[q][6], sum[q][7]);
-    }
-    __syncthreads();
-
-    // ---- the output, row by row
-#pragma unroll
-    for (int t = 0; t < kRowSteps; ++t) {
-      if (busy == 0 || 4 * t >= rows_left) continue;
-#pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        if ((busy >> c & 1u) == 0) continue;
-        const unsigned shift = c % 2 * 16;
-        const unsigned bits = rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu,
-                                             sums[c * 8 + quad][local_row + 4 * t]);
-        words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
-      }
-      store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
-    }
-    __syncthreads();
+    store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
   }
 }
 
@@ -674,13 +637,6 @@ template <class T>
 Result<T> result_of(Matrix<T> out, std::uintptr_t bytes) {
   return {out.data, out.layout.ld, out.rows, out.cols,
           aligned_rows(out.data, out.layout.ld, out.rows, bytes)};
-}
-
-/// Tiles that a block takes one after the other: as many as leave enough blocks.
-int tiles_of_block(int64_t blocks, int64_t tiles) {
-  constexpr int64_t kEnoughBlocks = 1024, kMostTiles = 8;
-  return static_cast<int>(
-      std::clamp<int64_t>(blocks / kEnoughBlocks, 1, std::min(kMostTiles, tiles)));
 }
 
 template <class T, class W>
@@ -719,7 +675,7 @@ void launch_gather(Cuda backend, const CooList<T>& coo, const W* w, int64_t ldw,
                            ceil_div(units / 2, kFlags),
                            slab_units,
                            static_cast<int>(slabs),
-                           result_of(out, 4),
+                           result_of(out, sizeof(T)),
                            aligned_rows(w, ldw, out.cols, kUnit)};
   const auto kernel = spmm_gather_kernel<T, W>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
@@ -744,11 +700,9 @@ void spmm_coo(Cuda backend, const CooList<T>& coo, Operand<T> w, Matrix<T> out) 
                       result_of(out, 16),
                       aligned_rows(w.data, w.ld, w.cols, 16)};
   const int64_t row_blocks = ceil_div(out.rows, kWarps);
-  const int64_t col_tiles = ceil_div(out.cols, kPieces * kPieceCols);
-  const int tiles = tiles_of_block(row_blocks * col_tiles, col_tiles);
-  const int64_t blocks = row_blocks * ceil_div(col_tiles, tiles);
+  const int64_t blocks = row_blocks * ceil_div(out.cols, kPieces * kPieceCols);
   spmm_rows_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, backend.stream>>>(
-      p, static_cast<unsigned>(row_blocks), tiles);
+      p, static_cast<unsigned>(row_blocks));
   check(cudaGetLastError(), "launching spmm_coo");
 }
 
@@ -772,11 +726,9 @@ void spmm_coo_transposed(Cuda backend, Matrix<const T> x, const CooList<T>& by_c
       result_of(out, 8),
       aligned_rows(x.data, x.layout.ld, x.rows, 16)};
   const int64_t col_tiles = ceil_div(out.cols, kColumns);
-  const int64_t row_tiles = ceil_div(out.rows, kColumnRows);
-  const int tiles = tiles_of_block(col_tiles * row_tiles, row_tiles);
-  const int64_t blocks = col_tiles * ceil_div(row_tiles, tiles);
+  const int64_t blocks = col_tiles * ceil_div(out.rows, kColumnRows);
   spmm_columns_kernel<T><<<static_cast<unsigned>(blocks), kThreads, 0, backend.stream>>>(
-      p, static_cast<unsigned>(col_tiles), tiles);
+      p, static_cast<unsigned>(col_tiles));
   check(cudaGetLastError(), "launching spmm_coo_transposed");
 }
 
