@@ -296,6 +296,7 @@ class FloorsTest(Folder):
         good = make_record(ratio=ratio(0.95))
         other = self.judge(good, dict(good, schema=2))
         self.assert_usage_error(other, ":2: the schema version is 2")
+        self.assertNotIn("more such lines", other.stderr)
         self.assert_usage_error(self.judge(good, tail=line(good)[:-9]), ":2: truncated")
         self.assert_usage_error(self.judge(good, tail=line(good).replace("350.5", "NaN")), "NaN")
         self.assert_usage_error(self.judge(dict(good, status="GOOD")), 'status is "GOOD"')

@@ -12,6 +12,7 @@
 #include "harness/inspect.hpp"
 #include "harness/process_watch.hpp"
 #include "harness/record.hpp"
+#include "harness/roofline.hpp"
 #include "harness/run_case.hpp"
 #include "harness/statistics.hpp"
 #include "harness/test_run.hpp"
@@ -206,6 +207,41 @@ TEST(Sampling, TakesRoundsInRandomOrder) {
   }
   EXPECT_GT(first, 5);
   EXPECT_LT(first, 35);
+}
+
+// ---- roofs ----
+
+Timing timing_of(double us, double clock_mhz) {
+  Timing t;
+  t.samples_us.assign(20, us);
+  if (clock_mhz > 0) t.clock_mhz.assign(20, clock_mhz);
+  return t;
+}
+
+TEST(Roofline, TakesTheRoofThatIsNearer) {
+  DeviceInfo device;
+  device.compute_capability = 90;
+  device.multiprocessors = 100;
+  const double per_clock = operations_per_clock(90, Pipe::s8).value();
+  const Timing mine = timing_of(10, 1000), copied = timing_of(4, 1000);
+  // 100 multiprocessors for 10 us at 1 GHz.
+  const double all = per_clock * 100 * 1e4;
+
+  const Roofline compute = roofline_of(device, Pipe::s8, 1e6, 0.5 * all, mine, &copied);
+  EXPECT_EQ(compute.bound, "compute");
+  EXPECT_NEAR(compute.fraction.value().estimate, 0.5, 1e-9);
+  EXPECT_NEAR(compute.peak_tops.value(), 1e-12 * all / 1e-5, 1e-6);
+  EXPECT_NEAR(compute.gb_per_s, 100, 1e-9);
+  EXPECT_NEAR(compute.copy_gb_per_s.value(), 250, 1e-9);
+  EXPECT_NEAR(compute.tops, 0.5 * compute.peak_tops.value(), 1e-6);
+
+  const Roofline memory = roofline_of(device, Pipe::s8, 1e6, 0.3 * all, mine, &copied);
+  EXPECT_EQ(memory.bound, "memory");
+  EXPECT_NEAR(memory.fraction.value().estimate, 0.4, 1e-9);
+
+  const Roofline none = roofline_of(device, Pipe::none, 1e6, 0, timing_of(10, 0), nullptr);
+  EXPECT_EQ(none.bound, "");
+  EXPECT_FALSE(none.fraction || none.peak_tops || none.copy_gb_per_s);
 }
 
 // ---- small problems ----

@@ -36,7 +36,7 @@ needs_jsonschema = unittest.skipIf(
 
 
 # Keys that came later: records of older versions lack them.
-ADDED = {"b1", "b2", "busy", "drift", "fp8", "matrices", "stationary", "step", "tensors",
+ADDED = {"b1", "b2", "busy", "curve", "drift", "fp8", "matrices", "stationary", "step", "tensors",
          "undecomposed_rel_frobenius"}  # fmt: skip
 
 

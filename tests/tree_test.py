@@ -110,7 +110,7 @@ class Supply(unittest.TestCase):
             self.assertEqual(text.count("runs-on:"), text.count("timeout-minutes:"), path)
             # A title, a branch or a message is a stranger's text.
             for expression in re.findall(r"\$\{\{\s*(.*?)\s*\}\}", text):
-                self.assertRegex(expression, r"^(matrix\.\w+|github\.workspace)$", path)
+                self.assertRegex(expression, r"^(matrix\.\w+|github\.(workspace|run_number))$", path)
             if "self-hosted" in text:
                 self.assertNotRegex(text, r"^\s+pull_request:", path)
 

@@ -41,7 +41,9 @@ struct DeviceInfo {
 /// A backend's memory does not suffice, or a MemoryLimit says so. The device stays usable.
 class OutOfMemory : public std::bad_alloc {
  public:
+  /// `bytes` were asked for while the process held `held_bytes`.
   OutOfMemory(std::string_view backend, std::uint64_t bytes, std::int64_t held_bytes);
+  /// The backend and both numbers, in one sentence.
   const char* what() const noexcept override { return text_.data(); }
 
  private:
@@ -85,10 +87,13 @@ DeviceInfo device_info(Cuda);
 std::int64_t free_memory(Cpu);
 std::int64_t free_memory(Cuda);
 
+/// What allocate and deallocate have done until now.
 MemoryUse memory_use(Cpu) noexcept;
 MemoryUse memory_use(Cuda) noexcept;
+/// The most held at once is from now on what is held now.
 void reset_memory_peak(Cpu) noexcept;
 void reset_memory_peak(Cuda) noexcept;
+/// Takes the place of an earlier limit; one without arguments lifts it.
 void limit_memory(Cpu, const MemoryLimit& limit) noexcept;
 void limit_memory(Cuda, const MemoryLimit& limit) noexcept;
 

@@ -19,11 +19,17 @@ class Branches;
 template <>
 class Branches<Cpu> {
  public:
+  /// There is nothing to set up.
   Branches(Cpu, int /*points*/) {}
+  /// The one queue there is.
   Cpu operator[](int) const { return {}; }
+  /// Nothing: the order of calls is the order of work.
   void fork() {}
+  /// Nothing.
   void mark(int, int) {}
+  /// Nothing.
   void wait(int, int) {}
+  /// Nothing.
   void join() {}
 };
 
@@ -31,7 +37,9 @@ class Branches<Cpu> {
 template <>
 class Branches<Cuda> {
  public:
+  /// Numbers of points lie in [0, points).
   Branches(Cuda origin, int points);
+  /// The stream of a branch, 0 or 1.
   Cuda operator[](int branch) const;
   /// Both branches go on behind what the origin was given so far.
   void fork();

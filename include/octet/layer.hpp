@@ -126,6 +126,7 @@ enum class Overlap : std::uint8_t {
              // of row-major products without a threshold
 };
 
+/// As OCTET_OVERLAP has it: branches.
 constexpr std::string_view name(Overlap overlap) {
   constexpr std::array<std::string_view, 3> kNames = {"none", "launches", "branches"};
   return kNames[static_cast<std::size_t>(overlap)];

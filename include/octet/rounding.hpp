@@ -24,8 +24,10 @@
 
 namespace octet {
 
+/// To the nearest whole number, ties to even; or up and down by chance, right on average.
 enum class Rounding : std::uint8_t { nearest, stochastic };
 
+/// As OCTET_GRADIENT_ROUNDING has it: stochastic.
 constexpr std::string_view name(Rounding rounding) {
   return rounding == Rounding::nearest ? "nearest" : "stochastic";
 }
@@ -35,11 +37,14 @@ constexpr std::string_view name(Rounding rounding) {
 struct StochasticRounding {
   std::uint64_t seed = 0, offset = 0;
 
+  /// Member by member.
   bool operator==(const StochasticRounding&) const = default;
 };
 
+/// A counter, or the random words that it stands for.
 using PhiloxWords = std::array<std::uint32_t, 4>;
 
+/// The words of a counter under a key, as Random123 has them.
 constexpr PhiloxWords philox4x32_10(PhiloxWords counter, std::array<std::uint32_t, 2> key) {
   constexpr std::uint64_t kFirst = 0xd2511f53u, kSecond = 0xcd9e8d57u;
   for (int round = 0; round < 10; ++round) {
