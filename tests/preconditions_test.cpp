@@ -102,9 +102,10 @@ void expect_refusals(B backend) {
             }).substr(0, 30),
             "dequantize: out is at address ");
 
-  EXPECT_NO_THROW(quantize_rowwise<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0}));
-  EXPECT_NO_THROW(quantize_row_col<f16>(backend, {nullptr, 0, 8}, {nullptr, 0, 8}, {nullptr, 0},
-                                        {nullptr, 8, 0}, cols));
+  const Matrix<s8> no_rows(nullptr, 0, 8), no_cols(nullptr, 8, 0);
+  EXPECT_NO_THROW(quantize_rowwise<f16>(backend, {nullptr, 0, 8}, no_rows, {nullptr, 0}));
+  EXPECT_NO_THROW(
+      quantize_row_col<f16>(backend, {nullptr, 0, 8}, no_rows, {nullptr, 0}, no_cols, cols));
   EXPECT_NO_THROW(dequantize<f16>(backend, Matrix<const s32>{nullptr, 0, 8}, {nullptr, 0},
                                   const_cols, {}, {nullptr, 0, 8}));
 }

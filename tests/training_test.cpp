@@ -220,7 +220,7 @@ TEST(TrainingControl, BaselineThatDoesNotConvergeIsReported) {
 /// What a layer is like after training, for whoever wants tensors that are not made up.
 TEST(TrainedLayer, HasFiniteTensorsOfItsShapeAndItsOutlierChannel) {
   const TrainingTask task{.steps = 20, .outlier_gain = 20};
-  const LayerTensors<f16> layer = trained_layer<Cpu, f16>(Cpu{}, task, 1);
+  const TrainedLayer<f16> layer = trained_layer<Cpu, f16>(Cpu{}, task, 1);
   const auto t = static_cast<std::size_t>(task.layer.tokens());
   const auto d = static_cast<std::size_t>(task.layer.model);
   const auto h = static_cast<std::size_t>(task.layer.hidden);

@@ -128,7 +128,7 @@ inline Json to_json(const TrainingTask& task, std::span<const TrainingCurve> cur
 
 /// What the layer's step reads, as packed host matrices: a[T,D], w1[H,D], w2[D,H], grad[T,D].
 template <class T>
-struct LayerTensors {
+struct TrainedLayer {
   LayerShape layer;
   std::vector<T> a, w1, w2, grad;
 };
@@ -173,7 +173,7 @@ class Training {
   std::optional<std::string> damage() const { return step_.damage(); }
 
   /// What the last step read.
-  LayerTensors<T> tensors() const {
+  TrainedLayer<T> tensors() const {
     return {layer(), on_host(a_of_step_), on_host(w1_of_step_), on_host(w2_of_step_),
             on_host(grad_of_step_)};
   }
@@ -305,7 +305,7 @@ class Training {
 /// A trained layer as its last step read it: activations (with an outlier channel if the task has
 /// one), weights, and the gradient of the loss.
 template <class B, class T>
-LayerTensors<T> trained_layer(B backend, const TrainingTask& task, std::uint64_t seed) {
+TrainedLayer<T> trained_layer(B backend, const TrainingTask& task, std::uint64_t seed) {
   Training<B, T> training(backend, make_pinned_workspace(backend), task, Policy::native(), {},
                           seed);
   training.run();
