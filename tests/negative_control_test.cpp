@@ -788,6 +788,78 @@ TEST(NegativeControl, StepThatTransformsTheUntransposedCopyIsReported) {
       },
       "FAILED", "fc2_wgrad of the int8 step: ");
 }
+TEST(NegativeControl, StepThatScalesByAnotherTensorIsReported) {
+  expect_step_verdict(
+      {},
+      []<class B>(TrainingStep<B, f16>& step) {
+        for_each_stage<ScaledGemmStage<B, f16>>(
+            step, [](auto& product) { std::swap(product.row_scale, product.col_scale); });
+      },
+      "FAILED", "fc1_fprop of the int8 step: ");
+}
+TEST(NegativeControl, StepThatDropsABiasIsReported) {
+  expect_step_verdict(
+      {.bias = true},
+      []<class B>(TrainingStep<B, f16>& step) {
+        for_each_stage<ScaledGemmStage<B, f16>>(step, [](auto& product) { product.bias = {}; });
+      },
+      "FAILED", "fc2_fprop of the int8 step: ");
+}
+
+// ---- fused products of a step whose kernel is wrong ----
+
+/// What the step's check says of its first product when the kernel that made the result did not
+/// compute `wrong` of it.
+template <class F>
+void expect_product_verdict(const F& wrong, std::string_view status, std::string_view message) {
+  for_each_backend([&]<class B>(B) {
+    if (!available(B{})) return;
+    const B backend = make_backend<B>();
+    Problem p;
+    p.layer = {1, 64, 64, 64};
+    Ledger ledger;
+    const StepInputs<B, f16> inputs(backend, ledger, p, Distribution::gaussian, /*bias=*/true,
+                                    test_seed());
+    GuardedStep<B, f16> step(backend, make_gemm_workspace(backend), p.layer, {}, {.bias = true},
+                             inputs.views());
+    for (Stage<B, f16>& stage : step->stages()) {
+      step->run(stage);
+      const auto* right = std::get_if<ScaledGemmStage<B, f16>>(&stage.work);
+      if (right == nullptr) continue;
+      ScaledGemmStage<B, f16> product = *right;
+      product.plan.reset();
+      wrong(product);
+      GemmWorkspace<B> workspace = make_gemm_workspace(backend);
+      run_stage(backend, workspace, product);
+      synchronize(backend);
+      const Check check = StageCheck<B, f16>(backend, test_seed())(stage);
+      EXPECT_EQ(check.status, status) << B::kName << ": " << check.message;
+      EXPECT_NE(check.message.find(message), std::string::npos)
+          << B::kName << ": '" << check.message << "' does not say '" << message << "'";
+      break;
+    }
+  });
+}
+
+TEST(NegativeControl, RightFusedProductPasses) {
+  expect_product_verdict([](auto&) {}, "PASSED", "");
+}
+TEST(NegativeControl, FusedProductWithSwappedScalesIsReported) {
+  expect_product_verdict([](auto& product) { std::swap(product.row_scale, product.col_scale); },
+                         "FAILED", "out: ");
+}
+TEST(NegativeControl, FusedProductWithoutItsBiasIsReported) {
+  expect_product_verdict([](auto& product) { product.bias = {}; }, "FAILED", "out: ");
+}
+TEST(NegativeControl, FusedProductWithATileOfOtherRowsIsReported) {
+  expect_product_verdict(
+      [](auto& product) {
+        product.a.rows = product.out.rows = product.row_scale.length = 32;
+        product.a.data += 32 * product.a.layout.ld;
+      },
+      "FAILED", "out: ");
+}
+
 TEST(NegativeControl, BiasGradientOfTheWrongTensorIsReported) {
   expect_step_verdict(
       {.bias = true},

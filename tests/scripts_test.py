@@ -209,6 +209,19 @@ class TableTest(unittest.TestCase):
         self.assertEqual(row_of(text, "fc2_wgrad")[1:], wgrad)
         self.assertEqual(row_of(text, "sum")[1:], total)
 
+    def test_a_product_that_scales_at_once_has_no_column_for_it(self):
+        record = make_record(unit_us=10.0)
+        record["stages"] = [s for s in record["stages"] if s["operator"] != "dequantize"]
+        for stage in record["stages"]:
+            if stage["operator"] == "gemm_s8":
+                stage["operator"] = "scaled_gemm"
+        text = table.render([record])
+        self.assertNotIn("dequantize", text)
+        self.assertEqual(
+            row_of(text, "sum")[1:],
+            ["40.0", "80.0", "480.0", "600.0", "900.0", "1.50x", "-"],
+        )  # fmt: skip
+
     def test_transform_and_outliers_have_columns_where_they_occur(self):
         default = table.render([make_record()])
         for word in ("transform", "outliers"):

@@ -30,8 +30,8 @@ struct ScaledGemmPlan {
 };
 
 /// a[M,K], b[N,K], row_scale[M], col_scale[N], bias[N] or empty -> out[M,N]. Times its candidates
-/// on these operands and overwrites `out`; a plan that keeps accumulators between a product and
-/// dequantize allocates 4 M N bytes for them.
+/// on these operands and overwrites `out`; plans that keep accumulators between a product and
+/// dequantize share those of their workspace, 4 M N bytes of the largest one.
 ///
 /// GemmWorkspace::pinned takes a kernel alone, too: "sm90", "mma" or "cublaslt". One that does not
 /// take the problem is passed over.
@@ -53,5 +53,10 @@ template <class T>
 void scaled_gemm(Cuda, const ScaledGemmPlan<Cuda>& plan, Matrix<const s8> a, Matrix<const s8> b,
                  Vector<const float> row_scale, Vector<const float> col_scale, Vector<const T> bias,
                  Matrix<T> out);
+
+/// The accumulators that the last product of this plan has left, [M,N], where it has any in memory;
+/// else no data. They last until another product of the plan's workspace.
+Matrix<const s32> accumulators(const ScaledGemmPlan<Cpu>& plan);
+Matrix<const s32> accumulators(const ScaledGemmPlan<Cuda>& plan);
 
 }  // namespace octet

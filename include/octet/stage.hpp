@@ -19,6 +19,7 @@
 #include "octet/numeric.hpp"
 #include "octet/outliers.hpp"
 #include "octet/quantize.hpp"
+#include "octet/scaled_gemm.hpp"
 #include "octet/transform.hpp"
 
 namespace octet {
@@ -52,17 +53,23 @@ struct TransformStage {
   Matrix<s8, L> y;
 };
 
-/// Where the second operand of an int8 product is in L, the first one and the accumulators are in
-/// this.
-template <class L>
-using FirstLayout = std::conditional_t<std::is_same_v<L, RowMajor>, RowMajor, Col32>;
-
+/// A product whose second operand is in a tiled order.
 template <class B, class L>
 struct GemmS8Stage {
-  Matrix<const s8, FirstLayout<L>> a;
+  Matrix<const s8, Col32> a;
   Matrix<const s8, L> b;
-  Matrix<s32, FirstLayout<L>> acc;
+  Matrix<s32, Col32> acc;
   std::optional<GemmPlan<B>> plan;
+};
+
+/// An int8 product and what makes its result of it, in one call: row-major operands.
+template <class B, class T>
+struct ScaledGemmStage {
+  Matrix<const s8> a, b;
+  Vector<const float> row_scale, col_scale;
+  Vector<const T> bias;
+  Matrix<T> out;
+  std::optional<ScaledGemmPlan<B>> plan;
 };
 
 /// A product's int8 part, and with a bias that too.
@@ -117,10 +124,10 @@ struct Stage {
   Product product;          // the product that it belongs to, the first one that needs it
   bool weights = false;     // left out when quantized weights are kept
   std::variant<QuantizeStage<T>, DecomposeStage<T>, TransformStage<Col32>,
-               TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>, GemmS8Stage<B, RowMajor>,
-               GemmS8Stage<B, Col4_4R2_8C>, GemmS8Stage<B, Col32_2R_4R4>,
-               DequantizeStage<T, RowMajor>, DequantizeStage<T, Col32>, GemmStage<B, T>,
-               SpmmStage<T>, SortStage<T>, SpmmTransposedStage<T>, ColumnSumStage<T>>
+               TransformStage<Col4_4R2_8C>, TransformStage<Col32_2R_4R4>,
+               GemmS8Stage<B, Col4_4R2_8C>, GemmS8Stage<B, Col32_2R_4R4>, ScaledGemmStage<B, T>,
+               DequantizeStage<T, Col32>, GemmStage<B, T>, SpmmStage<T>, SortStage<T>,
+               SpmmTransposedStage<T>, ColumnSumStage<T>>
       work;
 };
 
@@ -132,6 +139,13 @@ void plan_stage(GemmWorkspace<B>&, Work&) {}
 template <class B, class L>
 void plan_stage(GemmWorkspace<B>& workspace, GemmS8Stage<B, L>& s) {
   if (!s.plan) s.plan = plan_gemm_s8(workspace, s.a, s.b, s.acc);
+}
+
+template <class B, class T>
+void plan_stage(GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
+  if (!s.plan) {
+    s.plan = plan_scaled_gemm<T>(workspace, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
+  }
 }
 
 template <class B, class T>
@@ -165,6 +179,12 @@ template <class B, class L>
 void run_stage(B backend, GemmWorkspace<B>& workspace, GemmS8Stage<B, L>& s) {
   plan_stage(workspace, s);
   gemm_s8(backend, *s.plan, s.a, s.b, s.acc);
+}
+
+template <class B, class T>
+void run_stage(B backend, GemmWorkspace<B>& workspace, ScaledGemmStage<B, T>& s) {
+  plan_stage(workspace, s);
+  scaled_gemm<T>(backend, *s.plan, s.a, s.b, s.row_scale, s.col_scale, s.bias, s.out);
 }
 
 template <class B, class T, class L>

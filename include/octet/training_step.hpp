@@ -11,9 +11,10 @@
 //
 // In int8 each operand is scaled along the dimension that is not contracted, so a tensor is needed
 // as it lies with row scales (fprop, dgrad) and transposed with column scales (wgrad; the weights'
-// dgrad). The tiled layouts add a transform of each copy, plain, because quantize_row_col has
-// transposed it already. With a threshold the outliers of A and out1, in the operators of
-// outliers.hpp, are added in 16 bits to the four products that read these tensors.
+// dgrad). A product is one scaled_gemm. The tiled layouts multiply, dequantize, and add a transform
+// of each copy, plain, because quantize_row_col has transposed it already. With a threshold the
+// outliers of A and out1, in the operators of outliers.hpp, are added in 16 bits to the four
+// products that read these tensors.
 //
 // A step is a list of stages (stage.hpp). It knows no backend and owns no memory but its plans.
 #pragma once
@@ -202,12 +203,10 @@ class TrainingStep {
     for (Product p : kProducts) {
       const ProductShape s = shape_of(p, shape_);
       results_[static_cast<std::size_t>(p)] = take_matrix<T>(s.m, s.n);
-      if (policy_.of(pass_of(p)) != Precision::s8) continue;
-      largest = std::max(largest, options_.layout == StepLayout::row
-                                      ? Matrix<s32>(nullptr, s.m, s.n).capacity()
-                                      : Matrix<s32, Col32>(nullptr, s.m, s.n).capacity());
+      if (options_.layout == StepLayout::row || policy_.of(pass_of(p)) != Precision::s8) continue;
+      largest = std::max(largest, Matrix<s32, Col32>(nullptr, s.m, s.n).capacity());
     }
-    accumulators_ = take<s32>(largest);
+    if (largest > 0) accumulators_ = take<s32>(largest);
     if (!options_.bias) return;
     grad_b1_ = take_vector<T>(shape_.hidden);
     grad_b2_ = take_vector<T>(shape_.model);
@@ -266,34 +265,33 @@ class TrainingStep {
     }
     switch (options_.layout) {
       case StepLayout::row:
-        return multiply_s8<RowMajor>(product, qa, qb, bias);
+        stages_.push_back({"", product, false,
+                           ScaledGemmStage<B, T>{qa.q, qb.q, qa.scale, qb.scale, bias,
+                                                 result(product), std::nullopt}});
+        return;
       case StepLayout::col_turing:
-        return multiply_s8<Col4_4R2_8C>(product, qa, qb, bias);
+        return multiply_tiled<Col4_4R2_8C>(product, qa, qb, bias);
       case StepLayout::col_ampere:
-        return multiply_s8<Col32_2R_4R4>(product, qa, qb, bias);
+        return multiply_tiled<Col32_2R_4R4>(product, qa, qb, bias);
     }
   }
 
   template <class L>
-  void multiply_s8(Product product, const Copy& qa, const Copy& qb, Vector<const T> bias) {
+  void multiply_tiled(Product product, const Copy& qa, const Copy& qb, Vector<const T> bias) {
     const Matrix<T> out = result(product);
-    const Matrix<const s8, FirstLayout<L>> a = laid_out<FirstLayout<L>>(product, qa);
+    const Matrix<const s8, Col32> a = laid_out<Col32>(product, qa);
     const Matrix<const s8, L> b = laid_out<L>(product, qb);
-    const Matrix<s32, FirstLayout<L>> acc(accumulators_, out.rows, out.cols);
+    const Matrix<s32, Col32> acc(accumulators_, out.rows, out.cols);
     stages_.push_back({"", product, false, GemmS8Stage<B, L>{a, b, acc, std::nullopt}});
-    stages_.push_back({"", product, false,
-                       DequantizeStage<T, FirstLayout<L>>{acc, qa.scale, qb.scale, bias, out}});
+    stages_.push_back(
+        {"", product, false, DequantizeStage<T, Col32>{acc, qa.scale, qb.scale, bias, out}});
   }
 
   template <class L>
   Matrix<s8, L> laid_out(Product product, const Copy& copy) {
-    if constexpr (std::is_same_v<L, RowMajor>) {
-      return copy.q;
-    } else {
-      const Matrix<s8, L> y = take_matrix<s8, L>(copy.q.rows, copy.q.cols);
-      stages_.push_back({"", product, copy.weights, TransformStage<L>{copy.q, y}});
-      return y;
-    }
+    const Matrix<s8, L> y = take_matrix<s8, L>(copy.q.rows, copy.q.cols);
+    stages_.push_back({"", product, copy.weights, TransformStage<L>{copy.q, y}});
+    return y;
   }
 
   void add_outliers(Product product, const CooList<T>& outliers, Matrix<const T> w) {

@@ -16,7 +16,7 @@
 #include <cstring>
 
 #include "cpu/gemm_tiles.hpp"
-#include "octet/buffer.hpp"
+#include "cpu/gemm_workspace.hpp"
 #include "preconditions/preconditions.hpp"
 
 namespace octet {
@@ -52,21 +52,6 @@ void zero_columns(Matrix<D, Col32> d, std::int64_t first) {
 }
 
 }  // namespace
-
-/// The panels. A plan has nothing to remember but their place: its tiles follow from the problem.
-template <>
-struct GemmWorkspaceState<Cpu> {
-  Buffer<Cpu, float> panels;
-
-  void reserve(std::int64_t floats) {
-    if (panels.size() < floats) panels = Buffer<Cpu, float>(Cpu{}, floats);
-  }
-};
-
-template <>
-struct GemmPlanState<Cpu> {
-  std::shared_ptr<GemmWorkspaceState<Cpu>> workspace;
-};
 
 namespace {
 

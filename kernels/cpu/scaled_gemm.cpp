@@ -1,9 +1,9 @@
-// scaled_gemm on the CPU: gemm_s8 into accumulators that the plan owns, then dequantize.
+// scaled_gemm on the CPU: gemm_s8 into accumulators of the workspace, then dequantize.
 #include "octet/scaled_gemm.hpp"
 
 #include <stdexcept>
 
-#include "octet/buffer.hpp"
+#include "cpu/gemm_workspace.hpp"
 #include "octet/dequantize.hpp"
 #include "preconditions/preconditions.hpp"
 
@@ -12,9 +12,10 @@ namespace octet {
 template <>
 struct ScaledGemmPlanState<Cpu> {
   GemmPlan<Cpu> product;
-  Buffer<Cpu, s32> accumulators;
 
-  Matrix<s32> view() const { return {accumulators.data(), product.problem.m, product.problem.n}; }
+  Matrix<s32> view() const {
+    return {product.state->workspace->accumulators.data(), product.problem.m, product.problem.n};
+  }
 };
 
 template <class T>
@@ -24,10 +25,11 @@ ScaledGemmPlan<Cpu> plan_scaled_gemm(GemmWorkspace<Cpu>& workspace, Matrix<const
                                      Matrix<T> out) {
   const GemmProblem problem =
       preconditions::scaled_gemm(a, b, row_scale, col_scale, bias, out, kDType<T>);
+  if (!workspace.state) workspace = make_gemm_workspace(Cpu{});
+  workspace.state->reserve_accumulators(problem.m * problem.n);
   auto state = std::make_shared<ScaledGemmPlanState<Cpu>>();
-  state->accumulators = Buffer<Cpu, s32>(Cpu{}, problem.m * problem.n);
-  state->product =
-      plan_gemm_s8(workspace, a, b, Matrix<s32>(state->accumulators.data(), problem.m, problem.n));
+  state->product = plan_gemm_s8(
+      workspace, a, b, Matrix<s32>(workspace.state->accumulators.data(), problem.m, problem.n));
   return {problem, state->product.algorithm + ", then dequantize", /*choice=*/"", state};
 }
 
@@ -43,6 +45,11 @@ void scaled_gemm(Cpu backend, const ScaledGemmPlan<Cpu>& plan, Matrix<const s8> 
   }
   gemm_s8(backend, plan.state->product, a, b, plan.state->view());
   dequantize<T>(backend, plan.state->view(), row_scale, col_scale, bias, out);
+}
+
+Matrix<const s32> accumulators(const ScaledGemmPlan<Cpu>& plan) {
+  if (plan.state == nullptr) return {};
+  return plan.state->view();
 }
 
 #define OCTET_INSTANTIATE(T)                                                                      \

@@ -10,6 +10,7 @@
 
 #include "cuda/gemm_cublaslt.hpp"
 #include "cuda/gemm_sm90.hpp"
+#include "octet/buffer.hpp"
 #include "octet/gemm.hpp"
 
 namespace octet {
@@ -25,6 +26,7 @@ struct GemmWorkspaceState<Cuda> {
   DeviceInfo device;
   std::vector<std::shared_ptr<const cuda::Matmul>> plans;
   std::vector<std::shared_ptr<const cuda::ScaledProduct>> scaled_plans;
+  std::shared_ptr<Buffer<Cuda, s32>> accumulators;  // of scaled products through the library
   std::array<std::optional<bool>, 5> multiplies{};  // by LayoutKind of b, once it was asked
 };
 

@@ -43,7 +43,7 @@ template <>
 struct ScaledGemmPlanState<Cuda> {
   std::shared_ptr<GemmWorkspaceState<Cuda>> workspace;
   std::shared_ptr<const cuda::ScaledProduct> scaled;
-  Buffer<Cuda, s32> accumulators;  // of a composed product
+  std::shared_ptr<Buffer<Cuda, s32>> accumulators;  // of a composed product
 };
 
 namespace {
@@ -104,12 +104,21 @@ void run(const Workspace& workspace, const ScaledProduct& scaled, cudaStream_t s
                               q.bias ? o.bias.data : nullptr, o.out.data);
 }
 
-/// Accumulators of a problem; none where they do not fit in the device's memory.
-Buffer<Cuda, s32> find_room(const Workspace& workspace, const GemmProblem& q) {
+/// Accumulators of a problem, the workspace's where they are large enough. A plan or a graph may
+/// hold smaller ones, which therefore stay as they are.
+std::shared_ptr<Buffer<Cuda, s32>> take_accumulators(const Workspace& workspace,
+                                                     const GemmProblem& q) {
+  const auto& shared = workspace.accumulators;
+  if (shared != nullptr && shared->size() >= q.m * q.n) return shared;
+  return std::make_shared<Buffer<Cuda, s32>>(workspace.library.backend, q.m * q.n);
+}
+
+/// The same; none where they do not fit in the device's memory.
+std::shared_ptr<Buffer<Cuda, s32>> find_room(const Workspace& workspace, const GemmProblem& q) {
   try {
-    return {workspace.library.backend, q.m * q.n};
+    return take_accumulators(workspace, q);
   } catch (const std::bad_alloc&) {
-    return {};
+    return nullptr;
   }
 }
 
@@ -132,15 +141,15 @@ std::shared_ptr<const ScaledProduct> make_scaled(Workspace& workspace, const Gem
     way.algorithm = "gemm_" + way.choice;
   }
   const bool sm90_alone = pin.kernel == "sm90" && !ways.empty();
-  Buffer<Cuda, s32> accumulators;
+  std::shared_ptr<Buffer<Cuda, s32>> accumulators;
   if (!sm90_alone && pin.kernel != "mma") {
     accumulators = find_room(workspace, q);
-    if (accumulators.data() != nullptr) {
+    if (accumulators != nullptr) {
       const Pin library{"cublaslt", pin.kernel == "cublaslt" ? pin.how : ""};
       ScaledProduct way = base;
       way.kernel = ScaledKernel::composed;
       way.product =
-          cuda::make_matmul(workspace, product_of(q), o.product(accumulators.data()), library);
+          cuda::make_matmul(workspace, product_of(q), o.product(accumulators->data()), library);
       way.algorithm = way.product->algorithm + ", then dequantize";
       way.choice = way.product->choice.empty() ? "cublaslt" : "cublaslt " + way.product->choice;
       // Where the library does not take the product, mma scales at once.
@@ -161,7 +170,7 @@ std::shared_ptr<const ScaledProduct> make_scaled(Workspace& workspace, const Gem
   std::vector<std::string> names;
   for (const ScaledProduct& way : ways) {
     candidates.push_back([&] {
-      run(workspace, way, stream, o, accumulators.data());
+      run(workspace, way, stream, o, accumulators == nullptr ? nullptr : accumulators->data());
       return true;
     });
     names.push_back(way.kernel == ScaledKernel::composed ? "cublaslt" : way.choice);
@@ -198,7 +207,8 @@ ScaledGemmPlan<Cuda> plan_scaled_gemm(GemmWorkspace<Cuda>& workspace, Matrix<con
   auto plan_state = std::make_shared<ScaledGemmPlanState<Cuda>>(
       ScaledGemmPlanState<Cuda>{workspace.state, *found, {}});
   if (scaled.kernel == ScaledKernel::composed) {
-    plan_state->accumulators = {state.library.backend, problem.m * problem.n};
+    state.accumulators = take_accumulators(state, problem);
+    plan_state->accumulators = state.accumulators;
   }
   return {problem, scaled.algorithm, scaled.choice, std::move(plan_state)};
 }
@@ -212,8 +222,14 @@ void scaled_gemm(Cuda backend, const ScaledGemmPlan<Cuda>& plan, Matrix<const s8
   if (plan.state == nullptr) {
     throw std::invalid_argument("scaled_gemm: the plan is empty; make one with plan_scaled_gemm");
   }
+  const auto& accumulators = plan.state->accumulators;
   run(*plan.state->workspace, *plan.state->scaled, backend.stream, o,
-      plan.state->accumulators.data());
+      accumulators == nullptr ? nullptr : accumulators->data());
+}
+
+Matrix<const s32> accumulators(const ScaledGemmPlan<Cuda>& plan) {
+  if (plan.state == nullptr || plan.state->accumulators == nullptr) return {};
+  return {plan.state->accumulators->data(), plan.problem.m, plan.problem.n};
 }
 
 #define OCTET_INSTANTIATE(T)                                                                       \

@@ -2,7 +2,8 @@
 
 First one row for each size and dtype: the 16-bit step (the faster of its variants), the int8 step
 in both weight modes with ratios, the verdict. Then, for each size and dtype, the six products and
-what each spends on quantize, product and dequantize. At most 100 columns.
+what each spends on quantize and product, and on dequantize where that is not part of the product.
+At most 100 columns.
 """
 
 import argparse
@@ -253,7 +254,7 @@ def split(step):
     parts = [("quantize", ["quantize"], False), ("weights", ["quantize", "transform"], True)]
     parts += [("transform", ["transform"], False)] if "transform" in extra else []
     parts += [("product", ["product"], None)]
-    parts += [("dequantize", ["dequantize"], None)]
+    parts += [("dequantize", ["dequantize"], None)] if step.has_stages("dequantize") else []
     parts += [("outliers", ["outliers"], None)] if "outliers" in extra else []
     rows = []
     for product in PRODUCTS:

@@ -97,6 +97,8 @@ std::string_view operator_name(const Stage<B, T>& stage) {
           return "quantize_row_col";
         } else if constexpr (requires { work.y; }) {
           return "transform";
+        } else if constexpr (std::is_same_v<W, ScaledGemmStage<B, T>>) {
+          return "scaled_gemm";
         } else if constexpr (std::is_same_v<W, GemmStage<B, T>>) {
           return kIsF16 ? "gemm_f16" : "gemm_bf16";
         } else if constexpr (requires { work.plan; }) {
@@ -207,18 +209,41 @@ class StageCheck {
 
   template <class L>
   Check verify(const GemmS8Stage<B, L>& s) const {
-    if constexpr (std::is_same_v<L, RowMajor>) {
-      const auto a = to_host(backend_, s.a), b = to_host(backend_, s.b);
-      const auto acc = to_host(backend_, Matrix<const s32>(s.acc));
-      return verify_gemm_s8(a.view, b.view, acc.view, seed_, zeros_);
-    } else {
-      const LaidOut<s8, Col32> a(backend_, s.a);
-      const LaidOut<s8, L> b(backend_, s.b);
-      const LaidOut<s32, Col32> acc(backend_, Matrix<const s32, Col32>(s.acc));
-      return merge({verify_gemm_s8(Unpacked<s8>(a.view).view, Unpacked<s8>(b.view).view,
-                                   Unpacked<s32>(acc.view).view, seed_, zeros_),
-                    verify_padding("acc's padding", acc.view)});
+    const LaidOut<s8, Col32> a(backend_, s.a);
+    const LaidOut<s8, L> b(backend_, s.b);
+    const LaidOut<s32, Col32> acc(backend_, Matrix<const s32, Col32>(s.acc));
+    return merge({verify_gemm_s8(Unpacked<s8>(a.view).view, Unpacked<s8>(b.view).view,
+                                 Unpacked<s32>(acc.view).view, seed_, zeros_),
+                  verify_padding("acc's padding", acc.view)});
+  }
+
+  /// Against accumulators that pass Freivalds' check: those that the plan has, or of a product
+  /// that is made for this.
+  Check verify(const ScaledGemmStage<B, T>& s) const {
+    const std::int64_t m = s.out.rows, n = s.out.cols;
+    Matrix<const s32> acc = s.plan ? accumulators(*s.plan) : Matrix<const s32>();
+    Buffer<B, s32> own;
+    if (acc.data == nullptr) {
+      own = Buffer<B, s32>(backend_, m * n);
+      GemmWorkspace<B> workspace = make_gemm_workspace(backend_);
+      const Matrix<s32> product(own.data(), m, n);
+      gemm_s8(backend_, plan_gemm_s8(workspace, s.a, s.b, product), s.a, s.b, product);
+      synchronize(backend_);
+      acc = product;
     }
+    const auto host_acc = to_host(backend_, acc);
+    Check exact;
+    {
+      const auto a = to_host(backend_, s.a), b = to_host(backend_, s.b);
+      exact = verify_gemm_s8(a.view, b.view, host_acc.view, seed_, zeros_);
+    }
+    const auto row_scale = to_host(backend_, s.row_scale);
+    const auto col_scale = to_host(backend_, s.col_scale);
+    const auto bias = to_host(backend_, s.bias);
+    const auto out = to_host(backend_, Matrix<const T>(s.out));
+    return merge({exact, verify_dequantize<T>(host_acc.view, {row_scale.view.data, m},
+                                              {col_scale.view.data, n},
+                                              {bias.view.data, s.bias.length}, out.view, zeros_)});
   }
 
   template <class L>

@@ -138,6 +138,15 @@ class StepCase {
         TrainingStep<B, T>::workspace_bytes(l, Policy::native(), setting_.native_options());
     std::int64_t bytes = inputs + kGemmWorkspace + native +
                          TrainingStep<B, T>::workspace_bytes(l, setting_.policy, setting_.options);
+    if (setting_.options.layout == StepLayout::row) {
+      // Accumulators of the largest product, for its plan or for its check.
+      std::int64_t largest = 0;
+      for (const Product p : kProducts) {
+        const ProductShape s = shape_of(p, l);
+        if (setting_.policy.of(pass_of(p)) == Precision::s8) largest = std::max(largest, s.m * s.n);
+      }
+      bytes += largest * std::int64_t{sizeof(s32)};
+    }
     if (setting_.options.threshold > 0) {
       // The undecomposed step; before it, a result that outliers are added to is kept.
       bytes += std::max(
