@@ -156,10 +156,10 @@ std::vector<Problem> small_layers_with_options() {
     add(layer, "bias", {.bias = true});
     add(layer, "stochastic",
         {.gradient_rounding = Rounding::stochastic, .rounding_seed = std::uint64_t{1} << 35});
-    add(layer, "branches", {.overlap = Overlap::branches});
+    add(layer, "in_turn", {.overlap = Overlap::none});
   }
   add(kRound, "launches", {.overlap = Overlap::launches});
-  add(kRound, "branches_bias", {.bias = true, .overlap = Overlap::branches});
+  add(kRound, "in_turn_bias", {.bias = true, .overlap = Overlap::none});
   for (const LayerShape& layer : {kOdd, kPrime, kRound}) {
     // Out1 is as wide as its outlier channels make it, so many of its columns hold an outlier.
     for (const auto& [threshold, text] : {std::pair{3.5f, "threshold3p5"}, {6.0f, "threshold6"}}) {

@@ -123,7 +123,7 @@ enum class Overlap : std::uint8_t {
   none,      // one after another
   launches,  // an int8 product may be launched while the kernel before it ends
   branches   // beside that, tensors are quantized beneath products that do not read them; in steps
-             // of row-major products without a threshold
+             // in int8 of row-major products without a threshold, and else as launches
 };
 
 /// As OCTET_OVERLAP has it: branches.
@@ -149,7 +149,7 @@ struct StepOptions {
   Rounding gradient_rounding = Rounding::nearest;
   std::uint64_t rounding_seed = 0;
   /// What runs at the same time.
-  Overlap overlap = Overlap::none;
+  Overlap overlap = Overlap::branches;
 
   /// Member by member.
   bool operator==(const StepOptions&) const = default;

@@ -323,8 +323,8 @@ class TrainingStep {
   // ---- branches ----
 
   bool uses_branches() const {
-    return options_.overlap == Overlap::branches && options_.layout == StepLayout::row &&
-           options_.threshold == 0;
+    return options_.overlap == Overlap::branches && policy_.uses(Precision::s8) &&
+           options_.layout == StepLayout::row && options_.threshold == 0;
   }
 
   /// The other branch may wait for what `make` adds.

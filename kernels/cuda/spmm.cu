@@ -485,6 +485,7 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
           place[u] = inside ? place_of(at + member) : kEndOfRow;
           value[u] = inside ? value_at(at + member) : 0.0f;
         }
+        if (!is_last) __syncwarp();  // all of the row's threads have read where it begins
         if (!is_busy) continue;
         if (!is_last) {
           sums[row * kTileCols + member] = sum;

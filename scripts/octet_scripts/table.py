@@ -166,7 +166,7 @@ class Step:
             texts.append(f"threshold {threshold:g} by {at(record, 'step', 'outlier_mode')}")
         texts += ["bias"] if at(record, "step", "bias") else []
         overlap = at(record, "step", "overlap")
-        texts += [f"overlap of {overlap}"] if overlap not in (None, "none") else []
+        texts += [f"overlap of {overlap}"] if overlap not in (None, "branches") else []
         if at(record, "step", "gradient_rounding") == "stochastic":
             texts.append("gradients rounded stochastically")
         texts += [record["data"]] if record.get("data") not in (None, "gaussian") else []

@@ -14,7 +14,7 @@
 //   OCTET_OUTLIER_MODE=M   element (default) or column: what of a column with an outlier goes along
 //   OCTET_OUTLIER_SHARE=X  room for outliers, as a share of a tensor's elements (0.02)
 //   OCTET_BIAS=1           the step has biases
-//   OCTET_OVERLAP=O        of the step's parts on CUDA: none (default), launches or branches
+//   OCTET_OVERLAP=O        of the step's parts on CUDA: none, launches or branches (default)
 //   OCTET_GRADIENT_ROUNDING=R      of grad and d1 to int8: nearest (default) or stochastic
 //   OCTET_SIZES=S;S        further sizes of layers (layer_size.hpp)
 //   OCTET_TENSORS=FILE     a layer of the user's (own_tensors.hpp), a further size

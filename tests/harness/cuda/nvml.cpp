@@ -85,10 +85,8 @@ DeviceState Nvml::read_state(const std::string& uuid) const {
     state.temperature_c = static_cast<int>(value);
   }
   if (call("nvmlDeviceGetPowerUsage", device, &value)) state.power_w = 1e-3 * value;
+  state.energy_j = energy_j(uuid);
   unsigned long long wide = 0;
-  if (call("nvmlDeviceGetTotalEnergyConsumption", device, &wide)) {
-    state.energy_j = 1e-3 * static_cast<double>(wide);
-  }
   if (call("nvmlDeviceGetCurrentClocksThrottleReasons", device, &wide)) {
     state.throttle.emplace();
     for (const auto& [bit, reason] : kReasons) {
@@ -125,6 +123,16 @@ DeviceState Nvml::state(const std::string& uuid) const noexcept {
   }
 }
 
+std::optional<double> Nvml::energy_j(const std::string& uuid) const noexcept {
+  Device device = nullptr;
+  unsigned long long millijoules = 0;
+  if (!call("nvmlDeviceGetHandleByUUID", uuid.c_str(), &device) ||
+      !call("nvmlDeviceGetTotalEnergyConsumption", device, &millijoules)) {
+    return std::nullopt;
+  }
+  return 1e-3 * static_cast<double>(millijoules);
+}
+
 std::optional<ProcessIds> Nvml::compute_processes(const std::string& uuid) const noexcept {
   try {
     return read_processes(uuid);
@@ -158,6 +166,8 @@ DeviceState device_state(Cuda backend) {
   if (state.is_lost) throw DeviceLost("NVML says that " + uuid_of(backend) + " is lost");
   return state;
 }
+
+std::optional<double> energy_j(Cuda backend) { return nvml().energy_j(uuid_of(backend)); }
 
 std::optional<ProcessIds> other_processes(Cuda backend) { return watch(backend).others(); }
 void watch_processes(Cuda backend) { watch(backend); }

@@ -18,6 +18,8 @@ class Nvml {
   Nvml& operator=(const Nvml&) = delete;
 
   DeviceState state(const std::string& uuid) const noexcept;
+  /// DeviceState::energy_j alone, for whoever asks often.
+  std::optional<double> energy_j(const std::string& uuid) const noexcept;
   std::optional<ProcessIds> compute_processes(const std::string& uuid) const noexcept;
 
  private:
@@ -32,5 +34,8 @@ class Nvml {
 
   void* handle_ = nullptr;
 };
+
+/// What Nvml says of the backend's device.
+std::optional<double> energy_j(Cuda backend);
 
 }  // namespace octet::harness

@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
 #include "harness/cuda/instruments.hpp"
+#include "harness/cuda/nvml.hpp"
 #include "harness/environment.hpp"
+#include "harness/power_meter.hpp"
 #include "octet/buffer.hpp"
 #include "octet/graph.hpp"
 
@@ -163,7 +166,6 @@ std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
 }
 
 std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> contenders) {
-  // NVML's energy counter moves in steps of tens of milliseconds: the window is many of them.
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point t) {
     return std::chrono::duration<double>(Clock::now() - t).count();
@@ -180,13 +182,16 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
       event(queued++).record(backend);
     };
     const auto replay_for = [&](double seconds, Timing& t) {
+      PowerMeter meter;
       const auto begin = Clock::now();
       while (seconds_since(begin) < seconds) {
         queue();
+        meter.read(seconds_since(begin), energy_j(backend));
         const std::size_t done = queued - 1 - kReplaysAhead;
         event(done).wait();
         t.samples_us.push_back(event(done).us_since(event(done - 1)) / repeated.calls);
       }
+      return meter.power_w();
     };
     for (int i = 0; i < kReplaysAhead + 1; ++i) queue();
     Timing warm_up;
@@ -196,15 +201,10 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
       window.state = PowerState::steady;
       window.mode = CacheMode::rotate;
       window.calls_in_sample = repeated.calls;
-      const std::optional<double> energy_before = device_state(backend).energy_j;
-      const auto begin = Clock::now();
-      replay_for(kSteadyS, window);
-      const double seconds = seconds_since(begin);
-      const std::optional<double> energy_after = device_state(backend).energy_j;
-      if (energy_before && energy_after) {
-        const double joules = *energy_after - *energy_before;
-        window.power_w = joules / seconds;
-        window.joules = joules / static_cast<double>(window.samples_us.size()) / repeated.calls;
+      window.power_w = replay_for(kSteadyS, window);
+      if (window.power_w) {
+        const double us = std::accumulate(window.samples_us.begin(), window.samples_us.end(), 0.0);
+        window.joules = *window.power_w * 1e-6 * us / static_cast<double>(window.samples_us.size());
       }
       return window;
     });
