@@ -208,6 +208,12 @@ class TableTest(unittest.TestCase):
         self.assertEqual(text.count("gradients rounded stochastically"), 1)
         self.assertEqual(text.count("Training step, cuda"), 2)
 
+    def test_a_step_of_another_commit_than_the_heading_is_named(self):
+        here, there = make_record(), make_record(dtype="bf16")
+        there["build"] = {**here["build"], "git": "f" * 40}
+        self.assertNotIn("16: commit", table.render([here, make_record(dtype="bf16")]))
+        self.assertIn("\n4k bf16: commit ffffffffffff\n", table.render([here, there]))
+
     def test_summary_names_the_faster_native_variant_and_both_ratios(self):
         text = table.render([make_record()])
         self.assertEqual(

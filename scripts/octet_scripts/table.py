@@ -172,6 +172,15 @@ class Step:
         texts += [record["data"]] if record.get("data") not in (None, "gaussian") else []
         return tuple(texts)
 
+    def commit(self):
+        build = at(self.record, "build") or {}
+        return str(build.get("git") or "unknown")[:12] + (" (dirty)" if build.get("dirty") else "")
+
+    def commit_lines(self, first):
+        """Where it is not the commit of the group's first step, which the heading names."""
+        own = self.commit()
+        return [] if own == first.commit() else [f"{self.size} {self.dtype}: commit {own}"]
+
     def outlier_lines(self):
         found = [
             f"{entry['tensor']} {entry['count']:,} ({100 * entry['share']:.3f} %)"
@@ -362,8 +371,7 @@ def heading(steps):
         what += f", {steps[0].state()}"
     what += "".join(f", {text}" for text in steps[0].options())
     build = at(record, "build") or {}
-    commit = str(build.get("git") or "unknown")[:12] + (" (dirty)" if build.get("dirty") else "")
-    facts = [f"commit {commit}"] + [
+    facts = [f"commit {steps[0].commit()}"] + [
         f"{name} {value}"
         for name, value in (
             ("CUDA", build.get("cuda")),
@@ -434,7 +442,8 @@ def render(recorded, markdown=False):
     for group in groups(steps):
         what, facts = heading(group)
         verdicts = [line for step in group
-                    for line in step.tensor_lines() + step.outlier_lines() + step.verdict_lines()]  # fmt: skip
+                    for line in (*step.commit_lines(group[0]), *step.tensor_lines(),
+                                 *step.outlier_lines(), *step.verdict_lines())]  # fmt: skip
         if not markdown:
             verdicts = [clean(line) for line in verdicts]
         grids = [
