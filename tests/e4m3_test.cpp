@@ -32,25 +32,6 @@ OCTET_KERNEL_SUITE(ScaledGemmE4m3_bf16_promoted, ScaledGemmE4m3Promoted, bf16,
 
 // ---- quantization that is wrong ----
 
-struct UnwrittenTail {
-  template <class B>
-  void operator()(B backend, Matrix<const f16> x, Matrix<e4m3> q, Vector<float> row_scale) {
-    x.rows -= 1;
-    q.rows -= 1;
-    row_scale.length -= 1;
-    quantize_rowwise<f16>(backend, x, q, row_scale);
-  }
-};
-
-/// A row is another row's result.
-struct OneWrongRow {
-  template <class B>
-  void operator()(B backend, Matrix<const f16> x, Matrix<e4m3> q, Vector<float> row_scale) {
-    quantize_rowwise<f16>(backend, x, q, row_scale);
-    copy(backend, &q(77, 0), &q(76, 0), static_cast<std::size_t>(q.cols));
-  }
-};
-
 /// Codes of int8 in the place of e4m3's, and scales of theirs.
 struct CodesOfInt8 {
   template <class B>

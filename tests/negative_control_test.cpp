@@ -63,26 +63,6 @@ struct SwappedScales {
   }
 };
 
-/// The last row of the tensor is never reached.
-struct UnwrittenTail {
-  template <class B>
-  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
-    x.rows -= 1;
-    q.rows -= 1;
-    row_scale.length -= 1;
-    quantize_rowwise<f16>(backend, x, q, row_scale);
-  }
-};
-
-/// One row is another row's result.
-struct OneWrongRow {
-  template <class B>
-  void operator()(B backend, Matrix<const f16> x, Matrix<s8> q, Vector<float> row_scale) {
-    quantize_rowwise<f16>(backend, x, q, row_scale);
-    copy(backend, &q(77, 0), &q(76, 0), static_cast<std::size_t>(q.cols));
-  }
-};
-
 /// To nearest, whatever was asked for.
 struct RoundsToNearest {
   template <class B>

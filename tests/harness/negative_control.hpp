@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "harness/run_case.hpp"
 #include "harness/suite.hpp"
 #include "harness/test_run.hpp"
+#include "octet/quantize.hpp"
 
 namespace octet::harness {
 
@@ -27,6 +29,26 @@ inline Problem small_product() {
   p.k = 288;
   return p;
 }
+
+/// quantize_rowwise that never reaches the tensor's last row.
+struct UnwrittenTail {
+  template <class B, class Q>
+  void operator()(B backend, Matrix<const f16> x, Matrix<Q> q, Vector<float> row_scale) {
+    x.rows -= 1;
+    q.rows -= 1;
+    row_scale.length -= 1;
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+  }
+};
+
+/// quantize_rowwise with one row that is another row's result.
+struct OneWrongRow {
+  template <class B, class Q>
+  void operator()(B backend, Matrix<const f16> x, Matrix<Q> q, Vector<float> row_scale) {
+    quantize_rowwise<f16>(backend, x, q, row_scale);
+    copy(backend, &q(77, 0), &q(76, 0), static_cast<std::size_t>(q.cols));
+  }
+};
 
 /// What run_case says of an implementation on each backend where a device answers.
 template <template <class, class> class D, class T, class Op>
