@@ -20,10 +20,10 @@ def by_suite(tests):
 
 def folded(grid):
     """A grid too wide for the terminal, with its first column on a line of its own."""
-    lines = grid.text()
+    lines = grid.text(whole_names=True)
     if max(map(len, lines)) <= WIDTH:
         return lines
-    rest = Grid(grid.columns[1:], [row[1:] for row in grid.rows]).text()
+    rest = Grid(grid.columns[1:], [row[1:] for row in grid.rows]).text(whole_names=True)
     body = [line for row, cells in zip(grid.rows, rest[2:]) for line in (row[0], f"    {cells}")]
     return [grid.columns[0][0], *(f"    {line}" for line in rest[:2]), *body]
 

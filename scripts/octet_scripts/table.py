@@ -41,14 +41,15 @@ class Grid:
     columns: list
     rows: list
 
-    def text(self):
+    def text(self, whole_names=False):
         rows = [[heading for heading, _ in self.columns],
                 *([clean(cell) for cell in row] for row in self.rows)]  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
-        # A size's name may be of any user's making: what is too long is cut in its middle.
+        # A size's name may be of any user's making: what is too long is cut in its middle, but where
+        # the caller needs all of it.
         excess = sum(widths) + gap * (len(widths) - 1) - WIDTH
-        if excess > 0:
+        if excess > 0 and not whole_names:
             widths[0] = max(LEAST_NAME_WIDTH, widths[0] - excess)
             rows = [[shortened(row[0], widths[0]), *row[1:]] for row in rows]
         lines = []
