@@ -36,8 +36,8 @@ needs_jsonschema = unittest.skipIf(
 
 
 # Keys that came later: records of older versions lack them.
-ADDED = {"b1", "b2", "busy", "curve", "drift", "fp8", "matrices", "stationary", "step", "tensors",
-         "undecomposed_rel_frobenius"}  # fmt: skip
+ADDED = {"b1", "b2", "busy", "curve", "drift", "fp8", "gradient_rounding", "matrices", "overlap",
+         "overlap_us", "stationary", "step", "tensors", "undecomposed_rel_frobenius"}  # fmt: skip
 
 
 def make_time(median_us, **changes):

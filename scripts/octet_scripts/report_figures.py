@@ -11,7 +11,7 @@ from octet_scripts.report_data import product_of
 
 PARTS = ("product", "dequantize", "transform", "quantize", "weights", "idle")
 PART_NAMES = {
-    "native": "16-bit product", "product": "int8 product", "dequantize": "dequantize",
+    "native": "16-bit product", "product": "8-bit product", "dequantize": "dequantize",
     "transform": "transform, outliers", "quantize": "quantize", "weights": "quantize weights",
     "idle": "idle",
 }  # fmt: skip
