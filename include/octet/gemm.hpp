@@ -112,6 +112,10 @@ struct GemmWorkspace {
 GemmWorkspace<Cpu> make_gemm_workspace(Cpu);
 GemmWorkspace<Cuda> make_gemm_workspace(Cuda);
 
+/// The version of the library that plans choose from: "13.1.0". Throws std::runtime_error where it
+/// cannot be loaded.
+std::string cublaslt_version(Cuda);
+
 /// A product of a known problem, ready to run. It keeps its workspace alive.
 template <class B>
 struct GemmPlan {

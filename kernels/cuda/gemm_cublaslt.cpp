@@ -241,3 +241,12 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const GemmLibrary& library,
 }
 
 }  // namespace octet::cuda
+
+namespace octet {
+
+std::string cublaslt_version(Cuda) {
+  const std::size_t version = cuda::cublasLtGetVersion();
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+}
+
+}  // namespace octet

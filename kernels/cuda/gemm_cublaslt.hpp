@@ -7,7 +7,6 @@
 // The tiled orders are asked as they are: D = A . B^T, A first.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 #include <array>
@@ -19,6 +18,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cuda/cublaslt.hpp"
 #include "cuda/gemm_sm90.hpp"
 #include "octet/buffer.hpp"
 #include "octet/gemm.hpp"

@@ -2,7 +2,6 @@
 //
 // What the library's heuristic proposes is timed on the caller's operands in interleaved rounds;
 // the proposal with the lowest median stays.
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 

@@ -6,7 +6,6 @@
 // none for the type D is filled with the bias first and the scaled product added to it.
 #include "octet/scaled_gemm_e4m3.hpp"
 
-#include <cublasLt.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 namespace octet {
 namespace {
 
+using cuda::cublasLtGetVersion;
 using cuda::kVector;
 using cuda::Matmul;
 using cuda::Pointers;

@@ -36,9 +36,8 @@ struct BuildInfo {
   std::string cuda, cublaslt;  // empty without CUDA
 };
 BuildInfo build_info();
-/// Versions of the libraries that this process runs with: "13.0", "13.1.0.3"; empty without CUDA.
+/// Of the runtime that this process runs with: "13.0"; empty where it does not say.
 std::string cuda_version(Cuda);
-std::string cublaslt_version(Cuda);
 
 std::string host_name();
 std::string utc_now();  // ISO 8601, seconds
