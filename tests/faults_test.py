@@ -169,7 +169,7 @@ class Faults(unittest.TestCase):
 
     @unittest.skipIf(SANITIZER, "a sanitizer's shadow takes all addresses")
     def test_a_process_with_few_addresses(self):
-        limits = {resource.RLIMIT_AS: 1 << 30}  # cuBLASLt alone takes 500 MB
+        limits = {resource.RLIMIT_AS: 400 << 20}
         cases = [f"Cpu/{GOOD}/{p}" for p in ("12k_49152x12288", "64x64")]
         result = self.run_program("quantize_test", cases, limits)
         self.assertEqual(result.returncode, 1, result)
