@@ -194,6 +194,11 @@ class Content(unittest.TestCase):
         self.assertEqual({text for text in expected if text not in self.said}, set())
         self.assertRegex(self.said, r"[1-9]\d* floors kept, 0 missed, 0 inconclusive")
 
+    def test_the_readme_shows_the_plot_of_its_record(self):
+        plot = rendered(report_data.read(RECORDS / "training_step_h200.jsonl"))["step_1.svg"]
+        self.assertEqual((RECORDS / "training_step_h200.svg").read_text(encoding="utf-8"), plot,
+                         "draw it again: scripts/report tests/records/training_step_h200.jsonl")  # fmt: skip
+
     def test_every_plot_is_a_file_that_markdown_shows(self):
         shown = re.findall(r"!\[[^\]]*\]\(([a-z_0-9]+\.svg)\)", self.files["report.md"])
         plots = [name for name in self.files if name.endswith(".svg")]

@@ -58,7 +58,11 @@ void cuda::check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
   const std::string text =
-      fmt::format("{}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+      fmt::format("{}: {} ({}){}", what, cudaGetErrorString(status), cudaGetErrorName(status),
+                  status == cudaErrorNoKernelImageForDevice
+                      ? "; build for its compute capability, 8.0 or later, with "
+                        "-DCMAKE_CUDA_ARCHITECTURES=native"
+                      : "");
   if (leaves_nothing_usable(status)) throw DeviceLost(text);
   throw std::runtime_error(text);
 }

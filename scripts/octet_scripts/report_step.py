@@ -136,8 +136,9 @@ def step_figures(runs):
                              table.ratio_text(bar.ratio), *cells))  # fmt: skip
         notes = []
         if overlap >= 0.0005:
-            notes.append(f"Timed one by one, parts add up to as much as {percent(overlap)} more "
-                         "than the whole; they are drawn shortened to it.")  # fmt: skip
+            notes.append(f"Parts are timed one by one and add up to as much as {percent(overlap)} "
+                         "more than the whole, in which some run side by side; they are drawn "
+                         "shortened to it.")  # fmt: skip
         if any(row[2].endswith("*") for row in rows):
             notes.append("* the sum of its parts, not timed as a whole.")
         if any(row[2].endswith("!") for row in rows):
