@@ -1227,6 +1227,16 @@ class BenchTest(ScriptsTest):
         self.assertIn("scripts/bench: --size: the step of size 'llama-2-7b' needs", result.stderr)
         self.assertEqual(self.cases_run(), [])
 
+    def test_what_the_program_refuses_is_said_once(self):
+        (self.folder / "mine.safetensors").touch()
+        path = self.tree / "build" / "cpu" / "tests" / "training_step_test"
+        self.stub(path, STUB + "echo \"OCTET_TENSORS 'it': the file is truncated\" >&2\nexit 2\n")
+        result = self.run_script("scripts/bench", "--tensors", "mine.safetensors")
+        self.assertEqual(result.returncode, 2, result)
+        self.assertIn("scripts/bench: --tensors 'it': the file is truncated", result.stderr)
+        self.assertEqual(result.stderr.count("scripts/bench:"), 1, result.stderr)
+        self.assertEqual(result.stderr.count("truncated"), 1, result.stderr)
+
     def test_cuda_without_a_device(self):
         result = self.run_script("scripts/bench", "--backend", "cuda", OCTET_PRESET="cuda")
         self.assertEqual(result.returncode, 2)
