@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from octet_scripts import bench, records, schema, sizes, table  # noqa: E402
+from octet_scripts import bench, device_suites, records, schema, sizes, table  # noqa: E402
 
 try:
     from jsonschema import Draft202012Validator
@@ -870,6 +870,15 @@ class TestTest(ScriptsTest):
         result = self.run_script("scripts/test", OCTET_PRESET="cuda", STUB_AVAILABLE="cpu\ncuda\n")
         self.assertIn("SKIPPED although a device answers", result.stdout)
 
+    def test_a_device_is_needed_for_its_suites(self):
+        result = self.run_script("scripts/test", "--device", "-R", "x", OCTET_PRESET="cuda")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--device takes no arguments of ctest, but there is '-R'", result.stdout)
+        self.assertEqual(self.asked(), [])
+        result = self.run_script("scripts/test", "--device", OCTET_PRESET="cuda")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--device needs a CUDA device, and none answers", result.stdout)
+
     def test_ci_runs_it(self):
         result = self.run_script(".ci/run", cwd="/", CI="true")
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -1125,6 +1134,107 @@ class BenchArgumentsTest(ScriptsTest):
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn("--no-install", result.stdout)
             self.assertNotIn("set -euo", result.stdout)
+
+
+# A test program: its cases, and how each ends.
+SUITE_STUB = """#!/usr/bin/env python3
+import json, os, sys, time
+cases = json.load(open(sys.argv[0] + ".json"))
+asked = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--gtest_filter=")][0]
+if "--gtest_list_tests" in sys.argv:
+    assert asked == "-Cpu/*", asked
+    for case in cases:
+        print("{}.\\n  {}  # GetParam() = x".format(*case.split(".")))
+    sys.exit(cases == {})
+ends = [cases[case] for case in asked.split(":")]
+with open(sys.argv[0] + ".log", "a") as log:
+    print(os.environ["OCTET_REQUIRE"], asked, file=log)
+if "hang" in ends:
+    time.sleep(60)
+if "lost" in ends:
+    sys.exit(70)
+if "vanish" in ends:
+    ends.remove("vanish")
+count = ends.count("pass")
+print(f"[  PASSED  ] {count} test{'s' * (count != 1)}.")
+if "skip" in ends:
+    print("[  SKIPPED ] 1 test.")
+if "fail" in ends:
+    print("the first mismatch is here")
+sys.exit("fail" in ends)
+"""
+
+
+class DeviceSuitesTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        (self.folder / "thresholds").mkdir()
+        (self.folder / "thresholds" / "Some_GPU.json").write_text(
+            json.dumps({"floors": [{"test": "Cuda/A_f16.Timing/4k"}]}), encoding="utf-8")  # fmt: skip
+
+    def program(self, name, cases):
+        path = self.folder / name
+        path.write_text(SUITE_STUB.replace("/usr/bin/env python3", sys.executable), encoding="utf-8")
+        path.chmod(0o755)
+        Path(f"{path}.json").write_text(json.dumps(cases), encoding="utf-8")
+
+    def run_suites(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-B", "-m", "octet_scripts.device_suites", "--programs", self.folder,
+             "--thresholds", self.folder / "thresholds", *arguments],
+            capture_output=True, text=True, check=False, cwd=ROOT / "scripts",
+        )  # fmt: skip
+
+    def asked(self, name):
+        lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        self.assertTrue(all(line.startswith("cuda ") for line in lines), lines)
+        return [line.removeprefix("cuda ").split(":") for line in lines]
+
+    def test_cases_share_processes_and_those_with_floors_are_timed_last(self):
+        many = {f"Cuda/A_f16.MatchesReference/{i}x{i}": "pass" for i in range(400)}
+        timed = {f"Cuda/A_f16.Timing/{size}": "pass" for size in ("4k", "12k_1x1", "3x3")}
+        self.program("a_test", many | timed)
+        self.program("b_test", {"Unit.Holds": "pass", "Unit.NeedsMore": "skip"})
+        result = self.run_suites()
+        self.assertEqual(result.returncode, 0, result)
+        asked = self.asked("a_test")
+        self.assertEqual(asked[-1], ["Cuda/A_f16.Timing/4k"])
+        self.assertEqual(sorted(sum(asked[:-1], [])), sorted([*many, "Cuda/A_f16.Timing/3x3"]))
+        self.assertEqual(len(asked), 4)
+        self.assertIn("b_test: 1 passed, 1 skipped, ", result.stdout)
+        self.assertIn("404 cases in 5 processes", result.stdout.splitlines()[-1])
+        self.run_suites("--all")
+        self.assertEqual(self.asked("a_test")[-1],
+                         ["Cuda/A_f16.Timing/4k", "Cuda/A_f16.Timing/12k_1x1"])  # fmt: skip
+
+    def test_what_is_no_pass_fails_and_is_shown(self):
+        for end, said in (("fail", "FAILED, exit status 1, of 2 cases"),
+                          ("lost", "FAILED, exit status 70 (the device was lost), of 2 cases"),
+                          ("vanish", "FAILED, 1 passed and 0 were skipped, of 2 cases")):  # fmt: skip
+            self.program("a_test", {"Cuda/A.X/1": "pass", "Cuda/A.X/2": end})
+            self.program("b_test", {"Unit.Holds": "pass"})
+            result = self.run_suites()
+            self.assertEqual(result.returncode, 1, result)
+            self.assertIn(f"a_test: {said}, ", result.stdout)
+            self.assertIn("b_test: 1 passed, ", result.stdout)
+            self.assertEqual("the first mismatch is here" in result.stdout, end == "fail")
+
+    def test_a_process_without_end_fails(self):
+        self.program("a_test", {"Cuda/A.X/1": "hang"})
+        job = device_suites.Job(self.folder / "a_test", ("Cuda/A.X/1",), "a_test")
+        with unittest.mock.patch.object(device_suites, "TIMEOUT_S", 0.5):
+            passed, said, _ = job.run({**os.environ, "OCTET_REQUIRE": "cuda"})
+        self.assertFalse(passed)
+        self.assertIn("a_test: FAILED, no end after 0.5 s, of 1 cases", said)
+
+    def test_programs_that_list_nothing_are_refused(self):
+        self.assertEqual(self.run_suites().returncode, 2)
+        self.program("a_test", {})
+        result = self.run_suites()
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("a_test --gtest_list_tests: exit status 1", result.stderr)
 
 
 @needs_jsonschema

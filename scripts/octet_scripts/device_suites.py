@@ -1,0 +1,162 @@
+"""Runs what needs a GPU, many cases in a process: under ctest each case makes a context of its own,
+which takes longer than most cases.
+
+The cases that are not the CPU's run first, in shards side by side; then, one program after another,
+the cases that have floors, each judged by its own. scripts/test --device has set up and built; this
+is its second half. Exit status: 0 all passed, 1 some did not, 2 usage or environment, 130
+interrupted.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet_scripts.bench import describe_exit, die_with_parent
+from octet_scripts.gate_pairs import chunks
+
+CASES_PER_PROCESS = 150
+TIMEOUT_S = 900
+TIMED = re.compile(r"\.Timing/[0-9]+k(_|$)")
+PASSED = r"^\[  PASSED  \] (\d+) tests?\."
+SKIPPED = r"^\[  SKIPPED \] (\d+) tests?[.,]"
+TAIL_LINES = 40
+
+
+class SuitesError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Job:
+    program: Path
+    cases: tuple
+    label: str
+
+    def run(self, environment):
+        """(whether all passed, a sentence, the output)."""
+        start, output, wrong = time.monotonic(), "", []
+        for chunk in chunks(self.cases):
+            command = [str(self.program), "--gtest_brief=1", "--gtest_filter=" + ":".join(chunk)]
+            try:
+                result = subprocess.run(
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT, timeout=TIMEOUT_S, preexec_fn=die_with_parent,
+                    check=False,
+                )  # fmt: skip
+                output += result.stdout.decode("utf-8", "replace")
+                if result.returncode:
+                    wrong.append(describe_exit(result.returncode))
+            except subprocess.TimeoutExpired as error:
+                output += (error.stdout or b"").decode("utf-8", "replace")
+                wrong.append(f"no end after {TIMEOUT_S} s")
+        passed, skipped = (sum(map(int, re.findall(pattern, output, re.M)))
+                           for pattern in (PASSED, SKIPPED))  # fmt: skip
+        if not wrong and passed + skipped != len(self.cases):
+            wrong.append(f"{passed} passed and {skipped} were skipped")
+        said = f"{passed} passed" + (f", {skipped} skipped" if skipped else "")
+        if wrong:
+            said = f"FAILED, {'; '.join(wrong)}, of {len(self.cases)} cases"
+        return not wrong, f"{self.label}: {said}, {time.monotonic() - start:.0f} s", output
+
+
+def listed(program):
+    """The names of a program's cases, those of the CPU aside."""
+    result = subprocess.run([str(program), "--gtest_list_tests", "--gtest_filter=-Cpu/*"],
+                            capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # fmt: skip
+    if result.returncode:
+        raise SuitesError(f"{program} --gtest_list_tests: {describe_exit(result.returncode)}")
+    names, suite = [], ""
+    for line in result.stdout.splitlines():
+        text = line.split("#")[0].rstrip()
+        if text.endswith(".") and not text.startswith(" "):
+            suite = text
+        elif text.startswith("  "):
+            names.append(suite + text.strip())
+    return names
+
+
+def floored(folder):
+    """The cases that any device has a floor for."""
+    return {
+        floor["test"]
+        for path in folder.glob("*.json")
+        if not path.name.endswith(".schema.json")
+        for floor in json.loads(path.read_text(encoding="utf-8"))["floors"]
+    }
+
+
+def plan(programs, with_floors, every_timing):
+    """(jobs that run side by side, the largest first; jobs that run alone)."""
+    together, alone = [], []
+    for program in programs:
+        names = listed(program)
+        timed = [name for name in names if TIMED.search(name)]
+        others = [name for name in names if not TIMED.search(name)]
+        shards = -(-len(others) // CASES_PER_PROCESS)
+        for shard in range(shards):
+            # In turn, so that each shard has its share of the models' sizes.
+            label = program.name + (f" {shard + 1} of {shards}" if shards > 1 else "")
+            together.append(Job(program, tuple(others[shard::shards]), label))
+        timed = [name for name in timed if every_timing or name in with_floors]
+        if timed:
+            alone.append(Job(program, tuple(timed), f"{program.name}, timing"))
+    together.sort(key=lambda job: -len(job.cases))
+    return together, alone
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test --device", description=__doc__)
+    parser.add_argument("--programs", type=Path, required=True)
+    parser.add_argument("--thresholds", type=Path, required=True)
+    parser.add_argument("--all", action="store_true", help="every timing case, floor or not")
+    options = parser.parse_args()
+    programs = sorted(p for p in options.programs.glob("*_test") if os.access(p, os.X_OK))
+    if not programs:
+        print(f"scripts/test: {options.programs} holds no test programs", file=sys.stderr)
+        return 2
+    try:
+        together, alone = plan(programs, floored(options.thresholds), options.all)
+    except SuitesError as error:
+        print(f"scripts/test: {error}", file=sys.stderr)
+        return 2
+
+    cores = os.cpu_count() or 1
+    side_by_side = max(1, cores // 2)
+    threads = str(max(2, 2 * cores // side_by_side))
+    environment = {"OPENBLAS_NUM_THREADS": threads, "OCTET_CPU_THREADS": threads,
+                   "OCTET_WATCHDOG": str(TIMEOUT_S - 60), **os.environ,
+                   "OCTET_REQUIRE": "cuda"}  # fmt: skip
+    verdicts, start = [], time.monotonic()
+
+    def report(passed, sentence, output):
+        verdicts.append(passed)
+        print(f"[{len(verdicts)}/{len(together) + len(alone)}] {sentence}", flush=True)
+        if not passed:
+            print("\n".join(output.splitlines()[-TAIL_LINES:]), flush=True)
+
+    with ThreadPoolExecutor(side_by_side) as pool:
+        for future in as_completed([pool.submit(job.run, environment) for job in together]):
+            report(*future.result())
+    checked = time.monotonic() - start
+    for job in alone:
+        report(*job.run(environment))
+    timed = time.monotonic() - start - checked
+    cases, failed = sum(len(job.cases) for job in together + alone), verdicts.count(False)
+    print(f"scripts/test: {cases} cases in {len(verdicts)} processes or more, {checked:.0f} s of "
+          f"checks, {timed:.0f} s of timing, {failed or 'none'} failed")  # fmt: skip
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
