@@ -97,6 +97,7 @@ class Programs(unittest.TestCase):
             ("OCTET_OUTLIER_MODE", "row", "OCTET_OUTLIER_MODE is 'row' but must be one of element"),
             ("OCTET_OUTLIER_SHARE", "2", "but must be a number above 0 and up to 1"),
             ("OCTET_BIAS", "yes", "OCTET_BIAS is 'yes' but must be 0 or 1"),
+            ("OCTET_STEADY", "no", "OCTET_STEADY is 'no' but must be 0 or 1"),
             ("OCTET_GRADIENT_ROUNDING", "up",
              "OCTET_GRADIENT_ROUNDING is 'up' but must be one of nearest, stochastic"),
             ("OCTET_OVERLAP", "yes", "OCTET_OVERLAP is 'yes' but must be one of none, launches"),

@@ -23,6 +23,8 @@ from octet_scripts.bench import describe_exit, die_with_parent
 from octet_scripts.gate_pairs import chunks
 
 CASES_PER_PROCESS = 150
+# Of the programs whose cases take longer than others' by so much.
+WEIGHT = {"huge_test": 12, "training_step_test": 2}
 TIMEOUT_S = 900
 TIMED = re.compile(r"\.Timing/[0-9]+k(_|$)")
 PASSED = r"^\[  PASSED  \] (\d+) tests?\."
@@ -100,7 +102,7 @@ def plan(programs, with_floors, every_timing):
         names = listed(program)
         timed = [name for name in names if TIMED.search(name)]
         others = [name for name in names if not TIMED.search(name)]
-        shards = -(-len(others) // CASES_PER_PROCESS)
+        shards = -(-len(others) * WEIGHT.get(program.name, 1) // CASES_PER_PROCESS)
         for shard in range(shards):
             # In turn, so that each shard has its share of the models' sizes.
             label = program.name + (f" {shard + 1} of {shards}" if shards > 1 else "")
@@ -108,7 +110,7 @@ def plan(programs, with_floors, every_timing):
         timed = [name for name in timed if every_timing or name in with_floors]
         if timed:
             alone.append(Job(program, tuple(timed), f"{program.name}, timing"))
-    together.sort(key=lambda job: -len(job.cases))
+    together.sort(key=lambda job: -len(job.cases) * WEIGHT.get(job.program.name, 1))
     return together, alone
 
 
@@ -133,7 +135,7 @@ def main():
     threads = str(max(2, 2 * cores // side_by_side))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OCTET_CPU_THREADS": threads,
                    "OCTET_WATCHDOG": str(TIMEOUT_S - 60), **os.environ,
-                   "OCTET_REQUIRE": "cuda"}  # fmt: skip
+                   "OCTET_REQUIRE": "cuda", "OCTET_STEADY": "0"}  # fmt: skip
     verdicts, start = [], time.monotonic()
 
     def report(passed, sentence, output):

@@ -67,6 +67,15 @@ std::optional<E> choice(const Find& find, const char* variable_name,
                                           fmt::join(names, ", ")));
 }
 
+std::optional<bool> flag(const Find& find, const char* variable_name) {
+  const std::optional<std::string> text = variable(find, variable_name);
+  if (!text) return std::nullopt;
+  if (*text != "0" && *text != "1") {
+    throw std::invalid_argument(fmt::format("{} is '{}' but must be 0 or 1", variable_name, *text));
+  }
+  return *text == "1";
+}
+
 std::string beside_program(const char* name) {
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -85,12 +94,7 @@ StepOptions read_step(const Find& find, std::uint64_t seed) {
       choice(find, "OCTET_OUTLIER_MODE", {OutlierMode::element, OutlierMode::column})
           .value_or(step.outlier_mode);
   step.outlier_share = positive(find, "OCTET_OUTLIER_SHARE", 1.0).value_or(step.outlier_share);
-  if (const auto text = variable(find, "OCTET_BIAS")) {
-    if (*text != "0" && *text != "1") {
-      throw std::invalid_argument(fmt::format("OCTET_BIAS is '{}' but must be 0 or 1", *text));
-    }
-    step.bias = *text == "1";
-  }
+  step.bias = flag(find, "OCTET_BIAS").value_or(step.bias);
   step.gradient_rounding =
       choice(find, "OCTET_GRADIENT_ROUNDING", {Rounding::nearest, Rounding::stochastic})
           .value_or(step.gradient_rounding);
@@ -142,6 +146,7 @@ Options read_options(const Find& find) {
   o.plans = variable(find, "OCTET_PLANS");
   o.sizes = variable(find, "OCTET_SIZES");
   o.tensors = variable(find, "OCTET_TENSORS");
+  o.steady = flag(find, "OCTET_STEADY").value_or(o.steady);
   o.profile = variable(find, "OCTET_PROFILE").has_value();
   if (const auto text = variable(find, "OCTET_POLICY")) {
     const std::vector<std::string> passes = list(*text);

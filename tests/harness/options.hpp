@@ -7,6 +7,7 @@
 //   OCTET_ITERATIONS=N     timed samples of each case
 //   OCTET_WARMUP=N         launches before the first sample
 //   OCTET_CACHE=MODE       rotate (default), cold or hot: what a timed call finds in cache, on CUDA
+//   OCTET_STEADY=0         no steady state of the step, which takes half a minute and has no floors
 //   OCTET_DISTRIBUTION=D   of the training step's tensors: gaussian, outlier_channels or integers
 //   OCTET_POLICY=F,D,W     precision of the step's passes: s8, native or e4m3 each (s8,s8,s8)
 //   OCTET_LAYOUT=L         of the step's int8 products: row (default), col_turing or col_ampere
@@ -51,6 +52,7 @@ struct Options {
   std::string thresholds;
   std::optional<std::string> plans;
   std::optional<std::string> sizes, tensors;
+  bool steady = true;
   bool profile = false;
   int watchdog_s = 0;
   MemoryLimit memory_limit;

@@ -609,7 +609,7 @@ class StepCase {
     write_samples(record, timings);
 
     if constexpr (!std::is_same_v<B, Cpu>) {
-      if (!problem_.size.empty()) time_steady(contenders, check, record);
+      if (!problem_.size.empty() && options().steady) time_steady(contenders, check, record);
     }
 
     progress("timing", "stages");
