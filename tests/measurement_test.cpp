@@ -169,6 +169,38 @@ TEST(PowerMeter, TakesNoPartOfAStepForAWhole) {
   }
 }
 
+/// A device at 700 W whose counter moves every tenth of a second and takes 4 or 20 ms to be read.
+struct MeteredDevice {
+  double now = 0, phase = 0;
+  std::vector<double> readings;
+
+  std::optional<double> read() {
+    now += readings.size() % 2 == 0 ? 0.004 : 0.02;
+    readings.push_back(now);
+    return 70 * std::floor((now + phase) / 0.1);
+  }
+  std::optional<double> power(double seconds) {
+    return measure_power(
+        seconds, [&] { return now; }, [&](double s) { now += s; }, [&] { return read(); });
+  }
+};
+
+TEST(PowerMeter, LeavesTheDeviceAloneBetweenItsFirstMoveAndTheEnd) {
+  for (double phase = 0; phase < 0.1; phase += 0.007) {
+    MeteredDevice device;
+    device.phase = phase;
+    const std::optional<double> watts = device.power(2);
+    ASSERT_TRUE(watts.has_value());
+    EXPECT_NEAR(*watts, 700, 700 * 0.022 / 1.6);
+    EXPECT_GT(device.now, 2);
+    EXPECT_LT(device.now, 2.03);
+    const auto in_between = [](double t) { return t > 0.15 && t < 2 - kLastReadingsS; };
+    EXPECT_EQ(std::ranges::count_if(device.readings, in_between), 0) << "phase " << phase;
+  }
+  MeteredDevice brief;
+  EXPECT_EQ(brief.power(0.05), std::nullopt);
+}
+
 TEST(PowerMeter, NeedsTwoMovesOfTheCounter) {
   EXPECT_EQ(metered(10, 0, 0.003, 2), std::nullopt);
   EXPECT_EQ(metered(1.5, 0, 0.003, 2), std::nullopt);

@@ -13,8 +13,10 @@
 // copies its part of it to all of them.
 //
 // Stages: `full` completes when the bytes of a stage have arrived; `empty` when each warp that
-// reads it, in each block of the cluster, is done with it. Tiles are numbered along the shorter
-// side of D first, so that the smaller operand stays in L2 and the larger one is read once.
+// reads it, in each block of the cluster, is done with it. Waits for stages are bounded, and the
+// copying thread stays until all of its stages have been read, so that consumers that wait for each
+// other in vain end in a trap as well. Tiles are numbered along the shorter side of D first, so
+// that the smaller operand stays in L2 and the larger one is read once.
 //
 // Bytes: M K + N K from memory, out once; (tile_m + tile_n) * 128 through shared memory for every
 // tile_m * tile_n * 128 multiplications. The product units' own reads of shared memory, with these,
@@ -65,10 +67,12 @@ struct Tile {
 
   static constexpr int kABytes = kM * kTileK, kBBytes = kN * kTileK;
   static constexpr int kStageBytes = kABytes + kBBytes;
-  static constexpr int kScalesBytes = kConsumers * kN * 4;  // column scales of each one's tile
-  static constexpr int kStages = (kSharedBytes - kScalesBytes - 256) / kStageBytes;
-  static constexpr int kScalesStart = kStages * kStageBytes;
-  static constexpr int kAllBytes = kScalesStart + kScalesBytes + 2 * kStages * 8;
+  // Column scales of each consumer's tile, and after them its biases if they are of a 16-bit type.
+  static constexpr int kColumnBytes = kN * (4 + 2);
+  static constexpr int kStages = (kSharedBytes - kConsumers * kColumnBytes - 256) / kStageBytes;
+  static constexpr int kColumnsStart = kStages * kStageBytes;
+  static constexpr int kBarriersStart = kColumnsStart + kConsumers * kColumnBytes;
+  static constexpr int kAllBytes = kBarriersStart + 2 * kStages * 8;
 
   // What a block copies itself of a tile's rows of A and B.
   static constexpr int kARows = kM / kClusterN, kBRows = kN / kClusterM;
@@ -126,7 +130,7 @@ struct Position {
   }
 };
 
-/// Shared memory of a block: stages, then scales, then barriers.
+/// Shared memory of a block: stages, then scales and biases, then barriers.
 template <class C>
 struct Shared {
   unsigned base;
@@ -136,19 +140,18 @@ struct Shared {
   }
   __device__ __forceinline__ unsigned b(unsigned stage) const { return a(stage) + C::kABytes; }
   __device__ __forceinline__ unsigned full(unsigned stage) const {
-    return base + C::kScalesStart + C::kScalesBytes + stage * 8;
+    return base + C::kBarriersStart + stage * 8;
   }
   __device__ __forceinline__ unsigned empty(unsigned stage) const {
     return full(stage) + C::kStages * 8;
   }
 };
 
-/// One thread: copies every stage of every tile of this block.
+/// One thread: copies every stage of every tile of this block. Where the walk ends.
 template <class C>
-__device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorMap& a_map,
-                                        const CUtensorMap& b_map, const Raster& raster,
-                                        unsigned first, unsigned step, unsigned rank,
-                                        bool permuted) {
+__device__ __forceinline__ Position<C::kStages> produce(
+    const Shared<C>& shared, const CUtensorMap& a_map, const CUtensorMap& b_map,
+    const Raster& raster, unsigned first, unsigned step, unsigned rank, bool permuted) {
   const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
   // The blocks that share rows of A have one m_rank, those that share rows of B one n_rank.
   const auto a_blocks =
@@ -183,6 +186,16 @@ __device__ __forceinline__ void produce(const Shared<C>& shared, const CUtensorM
       }
       at.next();
     }
+  }
+  return at;
+}
+
+/// Waits until every stage that was copied has been read.
+template <class C>
+__device__ __forceinline__ void wait_for_readers(const Shared<C>& shared, Position<C::kStages> at) {
+  for (int stage = 0; stage < C::kStages; ++stage) {
+    wait_for_phase(shared.empty(at.stage), at.parity ^ 1);
+    at.next();
   }
 }
 
@@ -236,13 +249,14 @@ __device__ __forceinline__ float scaled(s32 acc, float row_scale, float col_scal
 }
 
 /// Writes a consumer's accumulators from row `first_row` and column `first_col` on: of each group
-/// of columns, a thread writes eight in a row. `scales`: the tile's column scales. kDirect: the
-/// columns lie permuted so that a thread holds these eight, and rows may be written in vectors.
+/// of columns, a thread writes eight in a row. `scales`, `biases`: of the tile's columns, the
+/// latter of 16-bit types alone. kDirect: the columns lie permuted so that a thread holds these
+/// eight, and rows may be written in vectors.
 template <class C, bool kDirect, class T>
 __device__ __forceinline__ void write(const Result<T>& result,
                                       const s32 (&acc)[C::kParts][C::kAccumulators],
                                       const float (&row_scale)[C::kParts][2], const float* scales,
-                                      int first_row, int first_col) {
+                                      const Bits<T>* biases, int first_row, int first_col) {
   const int t = static_cast<int>(threadIdx.x) % 4;
   const std::uint64_t policy = result.streaming ? pass_policy() : keep_policy();
   // f32 has no registers left for an address for each row.
@@ -269,7 +283,14 @@ __device__ __forceinline__ void write(const Result<T>& result,
         col_scale[e] = four.x, col_scale[e + 1] = four.y;
         col_scale[e + 2] = four.z, col_scale[e + 3] = four.w;
       }
-      if (result.bias != nullptr) {
+      if (sizeof(T) == 2 && result.bias != nullptr) {
+        const auto eight = *reinterpret_cast<const uint4*>(biases + group * kGroup + t * 8);
+        const unsigned pairs[4] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          bias[e] = value_of<T>(static_cast<Bits<T>>(pairs[e / 2] >> e % 2 * 16));
+        }
+      } else if (result.bias != nullptr) {
 #pragma unroll
         for (int e = 0; e < 8; ++e) {
           if (col + e < result.n) {
@@ -330,14 +351,15 @@ __device__ __forceinline__ void write(const Result<T>& result,
 
 /// A consumer warpgroup: multiplies and writes its tiles, or its half of every tile.
 template <class C, class T>
-__device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scales,
+__device__ __forceinline__ void consume(const Shared<C>& shared, float* columns,
                                         const Raster& raster, const Result<T>& result, int consumer,
                                         unsigned first, unsigned step, unsigned rank) {
-  constexpr bool kScaled = !std::is_same_v<T, s32>;
+  constexpr bool kScaled = !std::is_same_v<T, s32>, kKeepsBiases = sizeof(T) == 2;
   constexpr int kColumns = C::kTileN / kWarpgroup + (C::kTileN % kWarpgroup != 0);
   const unsigned m_rank = rank % C::kClusterM, n_rank = rank / C::kClusterM;
   const int thread = static_cast<int>(threadIdx.x) % kWarpgroup, lane = thread % 32;
-  float* const scales = all_scales + consumer * C::kTileN;
+  float* const scales = columns + consumer * (C::kColumnBytes / 4);
+  Bits<T>* const biases = reinterpret_cast<Bits<T>*>(scales + C::kTileN);
   const int consumer_row = C::kPingPong ? 0 : consumer * C::kConsumerM;
   const auto release = [&](unsigned stage) {
     if (lane < C::kCluster) arrive_at(shared.empty(stage), static_cast<unsigned>(lane));
@@ -359,6 +381,7 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     // Scales are on their way while the first products are queued.
     float row_scale[C::kParts][2] = {};
     float column[kColumns] = {};
+    Bits<T> column_bias[kColumns] = {};
     if constexpr (kScaled) {
 #pragma unroll
       for (int part = 0; part < C::kParts; ++part) {
@@ -373,6 +396,9 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
         const int col = thread + c * kWarpgroup;
         if (col < C::kTileN && tile_col + col < result.n) {
           column[c] = __ldg(result.col_scale + tile_col + col);
+          if (kKeepsBiases && result.bias != nullptr) {
+            column_bias[c] = __ldg(reinterpret_cast<const Bits<T>*>(result.bias) + tile_col + col);
+          }
         }
       }
     }
@@ -395,7 +421,10 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
         const int col = thread + c * kWarpgroup;
-        if (col < C::kTileN) scales[col] = column[c];
+        if (col < C::kTileN) {
+          scales[col] = column[c];
+          if constexpr (kKeepsBiases) biases[col] = column_bias[c];
+        }
       }
     }
     for (unsigned block = 1; block < raster.k_blocks; ++block) {
@@ -421,10 +450,10 @@ __device__ __forceinline__ void consume(const Shared<C>& shared, float* all_scal
     };
     if (result.vectors && result.permuted) {
       hold_all();
-      write<C, true>(result, acc, row_scale, scales, first_row, tile_col);
+      write<C, true>(result, acc, row_scale, scales, biases, first_row, tile_col);
     } else {
       hold_all();
-      write<C, false>(result, acc, row_scale, scales, first_row, tile_col);
+      write<C, false>(result, acc, row_scale, scales, biases, first_row, tile_col);
     }
   }
 }
@@ -460,13 +489,14 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (warpgroup == 0) {
     shrink_registers<kProducerRegisters>();
     if (threadIdx.x == 0) {
-      produce<C>(shared, a_map, b_map, raster, first, step, rank, result.permuted);
+      const auto end = produce<C>(shared, a_map, b_map, raster, first, step, rank, result.permuted);
       release_later_kernels();
+      wait_for_readers<C>(shared, end);
     }
   } else {
     grow_registers<kConsumerRegisters>();
-    float* const scales = reinterpret_cast<float*>(shared_memory + C::kScalesStart);
-    consume<C>(shared, scales, raster, result, warpgroup - 1, first, step, rank);
+    float* const columns = reinterpret_cast<float*>(shared_memory + C::kColumnsStart);
+    consume<C>(shared, columns, raster, result, warpgroup - 1, first, step, rank);
   }
   // A block must not end while others of its cluster may still copy to it or arrive at it.
   if constexpr (C::kCluster > 1) {

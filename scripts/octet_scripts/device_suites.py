@@ -24,7 +24,7 @@ from octet_scripts.gate_pairs import chunks
 
 CASES_PER_PROCESS = 150
 # Of the programs whose cases take longer than others' by so much.
-WEIGHT = {"huge_test": 12, "training_step_test": 2}
+WEIGHT = {"huge_test": 14, "training_step_test": 4, "e4m3_test": 2, "spmm_test": 2}
 TIMEOUT_S = 900
 TIMED = re.compile(r"\.Timing/[0-9]+k(_|$)")
 PASSED = r"^\[  PASSED  \] (\d+) tests?\."

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <numeric>
 #include <stdexcept>
 #include <thread>
@@ -25,8 +26,8 @@ namespace {
 /// Queueing a graph, or a stage and its event, takes the host a few microseconds; held for longer,
 /// the device never waits for the host.
 constexpr double kHoldUs = 25;
-/// Replays queued ahead of the one that is waited for: the device stays busy while the host asks
-/// NVML.
+/// Replays queued ahead of the one that is waited for: the device stays busy while the host does
+/// something else.
 constexpr int kReplaysAhead = 8;
 
 void check(cudaError_t error, std::string_view what) {
@@ -125,6 +126,12 @@ Repeated fit_to_sample(Cuda backend, Sampler& sampler, const Contender& contende
   return {repeat(backend, contender, calls), calls};
 }
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point t) {
+  return std::chrono::duration<double>(Clock::now() - t).count();
+}
+
 /// Whether heat or a fault holds the clock down; a power cap is what the steady state is about.
 std::optional<bool> throttled(Cuda backend) {
   const auto reasons = device_state(backend).throttle;
@@ -166,10 +173,6 @@ std::vector<Timing> measure(Cuda backend, std::span<const Contender> contenders,
 }
 
 std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> contenders) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds_since = [](Clock::time_point t) {
-    return std::chrono::duration<double>(Clock::now() - t).count();
-  };
   Sampler sampler(backend, CacheMode::rotate);
   std::vector<Timing> timings;
   for (const Contender& c : contenders) {
@@ -182,16 +185,13 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
       event(queued++).record(backend);
     };
     const auto replay_for = [&](double seconds, Timing& t) {
-      PowerMeter meter;
       const auto begin = Clock::now();
       while (seconds_since(begin) < seconds) {
         queue();
-        meter.read(seconds_since(begin), energy_j(backend));
         const std::size_t done = queued - 1 - kReplaysAhead;
         event(done).wait();
         t.samples_us.push_back(event(done).us_since(event(done - 1)) / repeated.calls);
       }
-      return meter.power_w();
     };
     for (int i = 0; i < kReplaysAhead + 1; ++i) queue();
     Timing warm_up;
@@ -201,7 +201,14 @@ std::vector<Timing> measure_steady(Cuda backend, std::span<const Contender> cont
       window.state = PowerState::steady;
       window.mode = CacheMode::rotate;
       window.calls_in_sample = repeated.calls;
-      window.power_w = replay_for(kSteadyS, window);
+      auto power_w = std::async(std::launch::async, [&] {
+        const auto begin = Clock::now();
+        return measure_power(
+            kSteadyS, [&] { return seconds_since(begin); }, [](double s) { idle(1e6 * s); },
+            [&] { return energy_j(backend); });
+      });
+      replay_for(kSteadyS, window);
+      window.power_w = power_w.get();
       if (window.power_w) {
         const double us = std::accumulate(window.samples_us.begin(), window.samples_us.end(), 0.0);
         window.joules = *window.power_w * 1e-6 * us / static_cast<double>(window.samples_us.size());

@@ -380,8 +380,10 @@ struct ScaledGemm : Int8Operands<B> {
   static std::vector<Problem> problems() {
     std::vector<Problem> problems = GemmS8<B, T>::problems();
     for (std::size_t i = 0; i < problems.size(); i += 2) {
-      problems[i].bias = true;
-      problems[i].name += "_bias";
+      Problem& p = problems[i];
+      if (p.product && pass_of(*p.product) != Pass::fprop) continue;
+      p.bias = true;
+      p.name += "_bias";
     }
     return problems;
   }
