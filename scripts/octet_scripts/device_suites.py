@@ -131,10 +131,12 @@ def main():
         return 2
 
     cores = os.cpu_count() or 1
-    side_by_side, threads = max(2, cores * 3 // 4), "2"  # a core's share of memory is some GiB
-    environment = {"OPENBLAS_NUM_THREADS": threads, "OCTET_CPU_THREADS": threads,
-                   "OCTET_WATCHDOG": str(TIMEOUT_S - 60), **os.environ,
+    # More of them side by side would take as long: the cores and fresh memory are what they wait for.
+    side_by_side = max(1, cores // 2)
+    threads = str(max(2, 2 * cores // side_by_side))
+    environment = {"OCTET_WATCHDOG": str(TIMEOUT_S - 60), **os.environ,
                    "OCTET_REQUIRE": "cuda", "OCTET_STEADY": "0"}  # fmt: skip
+    shared = {"OPENBLAS_NUM_THREADS": threads, "OCTET_CPU_THREADS": threads, **environment}
     verdicts, start = [], time.monotonic()
 
     def report(passed, sentence, output):
@@ -144,7 +146,7 @@ def main():
             print("\n".join(output.splitlines()[-TAIL_LINES:]), flush=True)
 
     with ThreadPoolExecutor(side_by_side) as pool:
-        for future in as_completed([pool.submit(job.run, environment) for job in together]):
+        for future in as_completed([pool.submit(job.run, shared) for job in together]):
             report(*future.result())
     checked = time.monotonic() - start
     for job in alone:
