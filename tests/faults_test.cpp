@@ -219,6 +219,14 @@ TEST(Leaks, ALeakFailsItsCase) {
   EXPECT_EQ(leaked.message, "memory: 64 bytes that the case allocated were not freed");
 }
 
+TEST(Proof, ACaseWithoutACheckIsNoPass) {
+  EXPECT_EQ(with_proof({}).status, "INVALID");
+  EXPECT_FALSE(with_proof({}).passed);
+  Check check;
+  check.kind = "bits";
+  EXPECT_TRUE(with_proof(check).passed);
+}
+
 TEST(Prediction, HoldsWithinAShareOrAnAmount) {
   const auto judged = [](std::int64_t predicted, std::int64_t peak) {
     return with_memory({}, {{"device_peak_bytes", peak}, {"predicted_bytes", predicted}}, 0);
