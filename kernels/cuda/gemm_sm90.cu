@@ -18,6 +18,10 @@
 // 1423, 1382), tiles numbered in groups of eight (1591, 1134, 1422, 1411), results through shared
 // memory and the copy engine, and cooperative consumers that start apart: none was ahead by more
 // than the measurement's own error.
+//
+// Counters of 1024x12288x4096 and 12288x4096x1024 (Nsight Compute): product units at work in 85 %
+// of the cycles, L2 at 59 and 53 % of its throughput, memory at 22 and 27 %. The clock is what is
+// missing: 1.67 and 1.63 of 1.98 GHz, by the power limit.
 #include <cuda.h>
 
 #include <algorithm>

@@ -33,6 +33,11 @@
 //   element mode, 0.1 % outliers, as times the time without:
 //     a warp a row lists, one chunk after the other                 1.55       1.57       1.36
 //     a thread a piece lists, masks where a maximum asks for them   1.10       1.15       1.10
+//
+// Counters of absmax and convert (Nsight Compute). 1024x4096: 27 warps on a multiprocessor, memory
+// at 32 and 21 % of its throughput, four fifths of a wave of blocks; what counts is how fast three
+// short kernels follow each other. 12288x4096: 37 warps, memory at 76 and 66 %; absmax waits for
+// what it loads, convert issues in 70 % of the cycles.
 #pragma once
 
 #include <cuda_runtime.h>
