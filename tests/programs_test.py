@@ -4,6 +4,7 @@ ctest in its build folder, or as tests/programs_test.py BUILD_FOLDER."""
 
 import json
 import os
+import re
 import shlex
 import signal
 import struct
@@ -171,9 +172,12 @@ class Programs(unittest.TestCase):
         self.assertEqual([row.partition(" ")[0] for row in listed[:3]], ["benchmark"] * 3)
         self.assertEqual(listed[3:], ["own my_own_1 my-own.1 1 3 128 7", "own b b 2 2 2 2"])
         for program in sorted((BUILD / "tests").glob("*_test")):
-            names = run(program.name, "--gtest_list_tests", **own).stdout
-            if "/4k" in names and program.name != "huge_test":
-                self.assertTrue("/my_own_1" in names, program)
+            # Each backend's cases: a build for the CPU alone has no others.
+            for backend in ("Cpu", "Cuda"):
+                names = run(program.name, "--gtest_list_tests", f"--gtest_filter={backend}/*",
+                            **own).stdout  # fmt: skip
+                if "/4k" in names and program.name != "huge_test":
+                    self.assertTrue("/my_own_1" in names, f"{program} {backend}")
         for program in ("training_step_test", "quantize_test", "gemm_test"):
             result = run(program, "--gtest_filter=Cpu/*/my_own_1*:Cpu/*/b:Cpu/*/b_*",
                          OCTET_RECORDS=str(self.records), **own)  # fmt: skip
@@ -186,6 +190,15 @@ class Programs(unittest.TestCase):
         again = subprocess.run(recorded[0]["rerun"], shell=True, capture_output=True, text=True,
                                check=False)  # fmt: skip
         self.assertIn("[  PASSED  ] 1 test.", again.stdout)
+
+    def test_every_suite_has_cases_on_the_cpu(self):
+        # One that has none fails a build for the CPU alone, unless it is marked as partial.
+        for source in sorted((ROOT / "tests").glob("*_test.cpp")):
+            suites = re.findall(r"^OCTET_KERNEL_SUITE\((\w+),", source.read_text(), re.M)
+            if not suites:
+                continue
+            listed = run(source.stem, "--gtest_list_tests", "--gtest_filter=Cpu/*").stdout
+            self.assertEqual([s for s in suites if f"Cpu/{s}." not in listed], [], source.name)
 
     def test_programs_and_scripts_refuse_the_same_sizes_in_the_same_words(self):
         rest = ",batch=2,seq=3,model=4,hidden=5"

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -22,7 +23,7 @@
 namespace octet::harness {
 
 /// Those of int8 on CUDA. On the CPU, where the loops are int8's but for one line, one of the
-/// models' matrices and every second small one.
+/// models' matrices, those of one's own sizes, and every second small one.
 template <class B>
 std::vector<Problem> quantize_e4m3_problems() {
   std::vector<Problem> all = quantize_problems();
@@ -30,8 +31,10 @@ std::vector<Problem> quantize_e4m3_problems() {
   std::vector<Problem> problems;
   int small = 0;
   for (Problem& p : all) {
+    const bool is_own = std::ranges::any_of(
+        model_sizes(), [&](const ModelSize& size) { return size.is_own && size.name == p.size; });
     const bool is_wanted =
-        p.size.empty() ? p.special_values || ++small % 2 == 0 : p.name == "4k_1024x4096";
+        p.size.empty() ? p.special_values || ++small % 2 == 0 : is_own || p.name == "4k_1024x4096";
     if (is_wanted) problems.push_back(std::move(p));
   }
   return problems;
