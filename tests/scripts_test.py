@@ -640,6 +640,7 @@ CMAKE_STUB = STUB + """
 exit "${STUB_CMAKE_STATUS:-0}"
 """
 CTEST_STUB = STUB + """
+[[ -z ${STUB_CTEST_RECORD:-} ]] || echo "$STUB_CTEST_RECORD" >>"$OCTET_RECORDS"
 cat "$STUB_CTEST_OUTPUT" 2>/dev/null
 exit "${STUB_CTEST_STATUS:-0}"
 """
@@ -674,7 +675,8 @@ class ScriptsTest(unittest.TestCase):
                         ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
         harness = self.tree / "tests" / "harness"
         harness.mkdir(parents=True)
-        shutil.copy(ROOT / "tests" / "harness" / "layers.json", harness)
+        for name in ("layers.json", "record.schema.json"):
+            shutil.copy(ROOT / "tests" / "harness" / name, harness)
         shutil.copytree(ROOT / ".ci", self.tree / ".ci")
         self.bin.mkdir(parents=True)
         for tool in TOOLS:
@@ -880,9 +882,16 @@ class TestTest(ScriptsTest):
         self.assertIn("--device needs a CUDA device, and none answers", result.stdout)
 
     def test_ci_runs_it(self):
-        result = self.run_script(".ci/run", cwd="/", CI="true")
+        def run(record):
+            return self.run_script(".ci/run", cwd="/", CI="true", STUB_CTEST_RECORD=record)
+
+        result = run(json.dumps(make_record()))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue(self.asked()[-1].startswith("ctest --preset cpu-quick"))
+        result = run('{"schema": 2}')
+        self.assertEqual(result.returncode, 2, result)
+        self.assertIn("schema version is 2, but this reads 1", result.stdout)
+        self.assertEqual(run("").returncode, 2)
 
 
 class SizesTest(unittest.TestCase):

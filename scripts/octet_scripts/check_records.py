@@ -39,7 +39,8 @@ def main(arguments=None):
         try:
             good, problems = check(path)
         except OSError as error:
-            print(f"scripts/check_records: cannot read {path}: {error.strerror}", file=sys.stderr)
+            print(f"scripts/check_records: cannot read {error.filename or path}: {error.strerror}",
+                  file=sys.stderr)  # fmt: skip
             return 2
         total += good
         bad = bad or bool(problems)
