@@ -1181,7 +1181,9 @@ class DeviceSuitesTest(unittest.TestCase):
         self.folder = Path(folder.name)
         (self.folder / "thresholds").mkdir()
         (self.folder / "thresholds" / "Some_GPU.json").write_text(
-            json.dumps({"floors": [{"test": "Cuda/A_f16.Timing/4k"}]}), encoding="utf-8")  # fmt: skip
+            json.dumps({"schema": 1, "device": "Some GPU", "floors": [
+                {"test": "Cuda/A_f16.Timing/4k", "metric": "ratio", "floor": 1.5, "state": "burst"}]}),
+            encoding="utf-8")  # fmt: skip
 
     def program(self, name, cases):
         path = self.folder / name
@@ -1244,6 +1246,14 @@ class DeviceSuitesTest(unittest.TestCase):
         result = self.run_suites()
         self.assertEqual((result.returncode, result.stdout), (2, ""))
         self.assertIn("a_test --gtest_list_tests: exit status 1", result.stderr)
+
+    def test_floors_that_are_none_are_refused(self):
+        self.program("a_test", {"Cuda/A_f16.Timing/4k": "pass"})
+        (self.folder / "thresholds" / "Some_GPU.json").write_text("{}", encoding="utf-8")
+        result = self.run_suites()
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("Some_GPU.json: the schema version is missing", result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
 
 
 @needs_jsonschema

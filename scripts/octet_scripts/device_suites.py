@@ -8,7 +8,6 @@ interrupted.
 """
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -20,7 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octet_scripts.bench import describe_exit, die_with_parent
+from octet_scripts.gate_builds import cases_in
 from octet_scripts.gate_pairs import chunks
+from octet_scripts.gate_thresholds import read_folder
+from octet_scripts.gate_verdict import GateError
 
 CASES_PER_PROCESS = 150
 # Of the programs whose cases take longer than others' by so much.
@@ -30,10 +32,6 @@ TIMED = re.compile(r"\.Timing/[0-9]+k(_|$)")
 PASSED = r"^\[  PASSED  \] (\d+) tests?\."
 SKIPPED = r"^\[  SKIPPED \] (\d+) tests?[.,]"
 TAIL_LINES = 40
-
-
-class SuitesError(Exception):
-    pass
 
 
 @dataclass(frozen=True)
@@ -74,25 +72,8 @@ def listed(program):
     result = subprocess.run([str(program), "--gtest_list_tests", "--gtest_filter=-Cpu/*"],
                             capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # fmt: skip
     if result.returncode:
-        raise SuitesError(f"{program} --gtest_list_tests: {describe_exit(result.returncode)}")
-    names, suite = [], ""
-    for line in result.stdout.splitlines():
-        text = line.split("#")[0].rstrip()
-        if text.endswith(".") and not text.startswith(" "):
-            suite = text
-        elif text.startswith("  "):
-            names.append(suite + text.strip())
-    return names
-
-
-def floored(folder):
-    """The cases that any device has a floor for."""
-    return {
-        floor["test"]
-        for path in folder.glob("*.json")
-        if not path.name.endswith(".schema.json")
-        for floor in json.loads(path.read_text(encoding="utf-8"))["floors"]
-    }
+        raise GateError(f"{program} --gtest_list_tests: {describe_exit(result.returncode)}")
+    return cases_in(result.stdout)
 
 
 def plan(programs, with_floors, every_timing):
@@ -125,8 +106,9 @@ def main():
         print(f"scripts/test: {options.programs} holds no test programs", file=sys.stderr)
         return 2
     try:
-        together, alone = plan(programs, floored(options.thresholds), options.all)
-    except SuitesError as error:
+        with_floors = {floor.test for floor in read_folder(options.thresholds)}
+        together, alone = plan(programs, with_floors, options.all)
+    except GateError as error:
         print(f"scripts/test: {error}", file=sys.stderr)
         return 2
 

@@ -144,6 +144,18 @@ def _ask(side, program, argument):
         raise side.error(f"{side.name}: {program} {argument} failed: {error}") from None
 
 
+def cases_in(listing):
+    """The full names in what --gtest_list_tests prints."""
+    suite, cases = "", []
+    for line in listing.splitlines():
+        text = line.split("#")[0].rstrip()
+        if text.startswith(" "):
+            cases.append(suite + text.strip())
+        else:
+            suite = text
+    return cases
+
+
 def list_cases(side, backend, pattern):
     """Sets the side's Timing cases of a backend whose names match."""
     wanted, prefix = re.compile(pattern), f"{backend.capitalize()}/"
@@ -152,15 +164,8 @@ def list_cases(side, backend, pattern):
         if result.returncode != 0:
             raise side.error(f"{side.name}: {program} --gtest_list_tests ends with exit status "
                              f"{result.returncode}")  # fmt: skip
-        suite, cases = "", []
-        for line in result.stdout.splitlines():
-            text = line.split("#")[0].rstrip()
-            if not text.startswith(" "):
-                suite = text
-                continue
-            case = suite + text.strip()
-            if case.startswith(prefix) and ".Timing/" in case and wanted.search(case):
-                cases.append(case)
+        cases = [case for case in cases_in(result.stdout)
+                 if case.startswith(prefix) and ".Timing/" in case and wanted.search(case)]  # fmt: skip
         if cases:
             side.cases[program] = cases
 

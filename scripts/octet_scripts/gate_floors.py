@@ -57,7 +57,7 @@ def figure_cells(figure):
 
 def judge(found, folder, partial=False):
     """(verdict, Report) of records against the thresholds in a folder."""
-    thresholds.check_folder(folder)
+    thresholds.read_folder(folder)
     by_test = {}
     for record in found:
         by_test.setdefault(record["test"], []).append(record)

@@ -107,8 +107,10 @@ def read(folder, device):
     return parse(text, path)
 
 
-def check_folder(folder):
-    """Every file's name must be its device's: floors that nobody would find judge nothing."""
+def read_folder(folder):
+    """The floors of every device. A file's name must be its device's: floors that nobody would find
+    judge nothing."""
+    floors = []
     if not Path(folder).is_dir():
         raise GateError(f"{folder} is no folder of thresholds")
     for path in sorted(Path(folder).glob("*.json")):
@@ -118,11 +120,12 @@ def check_folder(folder):
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise GateError(f"cannot read {path}: {error}") from None
-        parse(text, path)
+        floors += parse(text, path)
         device = strict_json(text)["device"]
         if path.name != file_name(device):
             raise GateError(f"{path}: holds floors of '{device}', which belong in "
                             f"{file_name(device)}")  # fmt: skip
+    return floors
 
 
 def _figure(estimate, low, high):
