@@ -13,21 +13,22 @@
 // spmm_coo, weights K-contiguous, 16 bits or int8: spmm_gather_kernel
 //   An entry needs one column of the weights: 2 bytes of a sector of 32. A block takes 8 columns of
 //   the output and up to 1024 of its rows, and brings its 8 rows of the weights to shared memory,
-//   in one slab where they fit, so that whatever is needed crosses from memory once; two blocks of
-//   a multiprocessor take turns at loading and adding. Sectors of the weights that no entry of the
-//   block needs are left out. Eight threads share a row of the output, a column each, and look at
-//   eight of its entries at a time, four rows ahead; between slabs their sums and places in the
-//   list lie in shared memory. A row of the weights lies at an odd multiple of 16 bytes, which
-//   takes the eight threads' reads to different banks.
+//   so that whatever is needed crosses from memory once: whole rows where they fit, of two blocks
+//   that take turns at loading and adding or of one, else slabs, each of which costs another pass
+//   over the entries. Sectors of the weights that no entry of the block needs are left out. Eight
+//   threads share a row of the output, a column each, and look at eight of its entries at a time,
+//   four rows ahead; between slabs their sums and places in the list lie in shared memory. A row of
+//   the weights lies at an odd multiple of 16 bytes, which takes the eight threads' reads to
+//   different banks.
 // spmm_coo_transposed: spmm_columns_kernel
 //   A block takes 32 columns and 256 rows of the output. A warp sums four of the columns, an entry
-//   being 512 contiguous bytes of x; the sums change from columns to rows in shared memory, where
-//   column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank conflicts either way.
+//   being 512 contiguous bytes of x, eight of them in flight; the sums change from columns to rows
+//   in shared memory, where column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank
+//   conflicts either way.
 //
 // Bytes: the sectors of the weights (x) that entries need, and the rows (columns) of the output
 // that have entries, read and written. Any extents, leading dimensions and alignment; accesses take
-// 16 bytes of weights and x, and 16, 2 and 8 of the output, where alignment allows it. The gather
-// takes up to half of a multiprocessor's shared memory.
+// 16 bytes of weights and x, and 16, 2 and 8 of the output, where alignment allows it.
 //
 // Designs at 0.1 % outliers, microseconds of one call (f16, M = 1024; NVIDIA H200):
 //                                                    N x K: 12288x4096 4096x12288 15360x5120
@@ -119,6 +120,11 @@ __device__ __forceinline__ void fill_nan(const Result<T>& out, int64_t row_begin
   }
 }
 
+/// Brings what will be read to L2.
+__device__ __forceinline__ void prefetch(const void* source) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(source));
+}
+
 template <class T>
 __device__ __forceinline__ unsigned rounded_sum(unsigned out_bits, float sum) {
   return bits_of<T>(__fadd_rn(value_of<T>(out_bits), sum));
@@ -175,13 +181,73 @@ __device__ __forceinline__ void store_out(T* target, const unsigned (&words)[kCo
   }
 }
 
-// ------------------------------------------------------------------------ weights N-contiguous
+// ------------------------------------------------------------------------ a batch of entries
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kPieces = 2;  // of 256 columns each, that a warp takes
-constexpr int kPieceCols = kWarp * 8;
-constexpr int kInFlight = 4;  // entries whose weights are loaded before they are used
+constexpr int kPieceCols = kWarp * 8;  // contiguous elements that a warp takes at once
+
+/// Entries of a warp, one a lane: a value, and where its row of the dense operand begins, in bytes
+/// after this lane's place in row 0 of that.
+template <class T>
+struct Batch {
+  const T* dense;     // this lane's place in row 0
+  int64_t remaining;  // elements of a row from there on
+  bool vectors;
+  int64_t offset;
+  float value;
+  int entries;
+};
+
+/// Adds entries [first, first + count) of the batch, as far as there are so many, to this lane's
+/// sums in their order; all are loaded before one is used. whole: every row is inside, 16 bytes at
+/// a time. full: there are so many.
+template <int count, bool whole, bool full, int pieces, class T>
+__device__ __forceinline__ void add_group(const Batch<T>& batch, int first,
+                                          float (&sum)[pieces][8]) {
+  Chunk chunks[count][pieces];
+#pragma unroll
+  for (int u = 0; u < count; ++u) {
+    const int entry = full ? first + u : min(first + u, batch.entries - 1);
+    const auto* const source = reinterpret_cast<const T*>(
+        reinterpret_cast<const char*>(batch.dense) +
+        __shfl_sync(kAllLanes, static_cast<long long>(batch.offset), entry));
+#pragma unroll
+    for (int g = 0; g < pieces; ++g) {
+      chunks[u][g] = whole ? load_whole_chunk(source + g * kPieceCols)
+                           : load_chunk(source + g * kPieceCols, batch.remaining - g * kPieceCols,
+                                        batch.vectors);
+    }
+  }
+#pragma unroll
+  for (int u = 0; u < count; ++u) {
+    if (!full && first + u >= batch.entries) break;
+    const float factor = __shfl_sync(kAllLanes, batch.value, first + u);
+#pragma unroll
+    for (int g = 0; g < pieces; ++g) {
+#pragma unroll
+      for (int c = 0; c < 8; ++c) {
+        sum[g][c] = __fmaf_rn(factor, element<T>(chunks[u][g], c), sum[g][c]);
+      }
+    }
+  }
+}
+
+/// Adds a batch, `deep` entries at a time where there are as many.
+template <int deep, bool whole, int pieces, class T>
+__device__ __forceinline__ void add_batch(const Batch<T>& batch, float (&sum)[pieces][8]) {
+  constexpr int kRest = whole ? 4 : 2;
+  int e = 0;
+  if constexpr (whole && deep > kRest) {
+    for (; e + deep <= batch.entries; e += deep) add_group<deep, whole, true>(batch, e, sum);
+  }
+  for (; e < batch.entries; e += kRest) add_group<kRest, whole, false>(batch, e, sum);
+}
+
+// ------------------------------------------------------------------------ weights N-contiguous
+
+constexpr int kPieces = 2;     // that a warp takes
+constexpr int kRowBlocks = 4;  // of a multiprocessor: leaves each thread 64 registers
 
 template <class T>
 struct SpmmRows {
@@ -192,9 +258,31 @@ struct SpmmRows {
   bool w_vectors;
 };
 
+/// Adds a row's entries, from `begin` on, to this lane's sums. whole: all columns of the tile are
+/// inside, 16 bytes at a time.
+template <bool whole, class T>
+__device__ __forceinline__ void add_row(const SpmmRows<T>& p, int64_t begin, int64_t count,
+                                        int64_t row, int64_t col, int lane,
+                                        float (&sum)[kPieces][8]) {
+  for (int64_t batch = begin;; batch += kWarp) {
+    const int64_t entry = batch + lane;
+    int64_t key = -1, offset = 0;
+    float value = 0.0f;
+    if (entry < count) {  // all three at once, though a row may end here
+      key = __ldg(p.list.key + entry);
+      offset = __ldg(p.list.other + entry) * (p.ldw * static_cast<int64_t>(sizeof(T)));
+      value = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry));
+    }
+    const int entries = __popc(__ballot_sync(kAllLanes, key == row));
+    add_batch<4, whole>(Batch<T>{p.w + col, p.out.cols - col, p.w_vectors, offset, value, entries},
+                        sum);
+    if (entries < kWarp) break;
+  }
+}
+
 /// blockIdx.x = column tile * row blocks + row block.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kRowBlocks)
     spmm_rows_kernel(const SpmmRows<T> p, unsigned row_blocks) {
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int64_t first_row = static_cast<int64_t>(blockIdx.x % row_blocks) * kWarps;
@@ -211,64 +299,36 @@ __global__ void __launch_bounds__(kThreads)
 
   const int64_t col = tile_col + lane * 8;
   T* const out = p.out.data + row * p.out.ld + col;
-  unsigned old[kPieces][4];
+#pragma unroll
+  for (int g = 0; g < kPieces; ++g) {  // what is added to in the end
+    if (col + g * kPieceCols < p.out.cols) prefetch(out + g * kPieceCols);
+  }
   float sum[kPieces][8] = {};
-#pragma unroll
-  for (int g = 0; g < kPieces; ++g) {
-    load_out<T, 8>(out + g * kPieceCols, p.out.cols - col - g * kPieceCols, p.out.vectors, old[g]);
-  }
 
-  for (int64_t batch = begin;; batch += kWarp) {
-    const int64_t entry = batch + lane;
-    const bool inside = entry < count && __ldg(p.list.key + entry) == row;
-    const int k_of_lane = inside ? __ldg(p.list.other + entry) : 0;
-    const float value_of_lane =
-        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
-    const int entries = __popc(__ballot_sync(kAllLanes, inside));
-    for (int e = 0; e < entries; e += kInFlight) {
-      Chunk chunks[kInFlight][kPieces];
-#pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
-        const int64_t k = __shfl_sync(kAllLanes, k_of_lane, (e + u) % kWarp);
-#pragma unroll
-        for (int g = 0; g < kPieces; ++g) {
-          const int64_t remaining = e + u < entries ? p.out.cols - col - g * kPieceCols : 0;
-          chunks[u][g] = load_chunk(p.w + k * p.ldw + col + g * kPieceCols, remaining, p.w_vectors);
-        }
-      }
-#pragma unroll
-      for (int u = 0; u < kInFlight; ++u) {
-        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
-        if (e + u >= entries) continue;
-#pragma unroll
-        for (int g = 0; g < kPieces; ++g) {
-#pragma unroll
-          for (int c = 0; c < 8; ++c) {
-            sum[g][c] = __fmaf_rn(value, element<T>(chunks[u][g], c), sum[g][c]);
-          }
-        }
-      }
-    }
-    if (entries < kWarp) break;
+  if (p.w_vectors && tile_col + kPieces * kPieceCols <= p.out.cols) {
+    add_row<true>(p, begin, count, row, col, lane, sum);
+  } else {
+    add_row<false>(p, begin, count, row, col, lane, sum);
   }
 
 #pragma unroll
   for (int g = 0; g < kPieces; ++g) {
+    const int64_t remaining = p.out.cols - col - g * kPieceCols;
     unsigned words[4];
+    load_out<T, 8>(out + g * kPieceCols, remaining, p.out.vectors, words);
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
-      words[w] = rounded_sum<T>(old[g][w] & 0xffffu, sum[g][2 * w]) |
-                 rounded_sum<T>(old[g][w] >> 16, sum[g][2 * w + 1]) << 16;
+      words[w] = rounded_sum<T>(words[w] & 0xffffu, sum[g][2 * w]) |
+                 rounded_sum<T>(words[w] >> 16, sum[g][2 * w + 1]) << 16;
     }
-    store_out<T, 8>(out + g * kPieceCols, words, p.out.cols - col - g * kPieceCols, p.out.vectors);
+    store_out<T, 8>(out + g * kPieceCols, words, remaining, p.out.vectors);
   }
 }
 
 // ------------------------------------------------------------------------ weights K-contiguous
 
-constexpr int kGatherThreads = 512;
-constexpr int kTileCols = 8;                         // of the output: rows of the weights
-constexpr int kGroups = kGatherThreads / kTileCols;  // of threads that share a row of the output
+constexpr int kGatherThreads = 1024;  // of a multiprocessor, in one block or two
+constexpr int kTileCols = 8;          // of the output: rows of the weights
 constexpr int kMostTileRows = 1024;
 constexpr int kRowsAhead = 4;  // of a group, whose entries are loaded before they are used
 constexpr int kUnit = 16;      // bytes of a copy
@@ -283,7 +343,7 @@ struct SpmmGather {
   int64_t ldw;
   const float* w_scale;  // int8 alone
   int64_t depth;         // K
-  int64_t sectors_of_flag;
+  int flag_shift;        // a flag stands for so many sectors, as a power of two
   int slab_units, slabs;
   Result<T> out;
   bool w_vectors;
@@ -297,51 +357,80 @@ __device__ __forceinline__ void copy_unit(unsigned char* target, const void* sou
 }
 
 template <class W>
-__device__ __forceinline__ float weight(const unsigned char* row, int col) {
+__device__ __forceinline__ float weight(const unsigned char* at) {
   if constexpr (sizeof(W) == 1) {
-    return static_cast<float>(reinterpret_cast<const s8*>(row)[col]);
+    return static_cast<float>(*reinterpret_cast<const s8*>(at));
   } else {
-    return value_of<W>(reinterpret_cast<const Bits<W>*>(row)[col]);
+    return value_of<W>(*reinterpret_cast<const Bits<W>*>(at));
   }
 }
 
 /// Bytes from one row of a slab to the next.
 constexpr int slab_pitch(int units) { return (units | 1) * kUnit; }
 
+/// Calls use(entry, load(entry)) for entries [first, last), a block's threads side by side; a
+/// thread loads several before it uses the first.
+template <int threads, class Load, class Use>
+__device__ __forceinline__ void for_entries(int64_t first, int64_t last, Load load, Use use) {
+  constexpr int kLoaded = 4;
+  for (int64_t e = first + static_cast<int>(threadIdx.x); e < last; e += kLoaded * threads) {
+    decltype(load(e)) loaded[kLoaded];
+#pragma unroll
+    for (int i = 0; i < kLoaded; ++i) loaded[i] = load(min(e + i * threads, last - 1));
+#pragma unroll
+    for (int i = 0; i < kLoaded; ++i) {
+      if (e + i * threads < last) use(e + i * threads, loaded[i]);
+    }
+  }
+}
+
+/// The flag of the sector that column `col` of the weights lies in.
+template <class W>
+__device__ __forceinline__ unsigned flag_of(unsigned col, int flag_shift) {
+  return col / (kSector / static_cast<unsigned>(sizeof(W))) >> flag_shift;
+}
+
 /// Flags the sectors of the weights that entries [first, last) need; all of them where a sample
 /// says that there are many, or finding out costs half of loading them. The whole block calls.
-template <class T, class W>
+template <int threads, class T, class W>
 __device__ __forceinline__ void flag_sectors(const SpmmGather<T, W>& p, int64_t first, int64_t last,
                                              unsigned* flags) {
+  __shared__ unsigned unsampled[kFlagWords];
   constexpr int kSectorCols = kSector / static_cast<int>(sizeof(W));
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = 0;
+  for (int i = thread; i < kFlagWords; i += threads) flags[i] = unsampled[i] = 0;
   __syncthreads();
-  const auto set = [&](int64_t entry) {
-    const int64_t flag = __ldg(p.list.other + entry) / kSectorCols / p.sectors_of_flag;
-    const unsigned bit = 1u << (flag % 32);
-    return (atomicOr(&flags[flag / 32], bit) & bit) == 0;
+  const auto flag_at = [&](int64_t entry) {
+    return flag_of<W>(static_cast<unsigned>(__ldg(p.list.other + entry)), p.flag_shift);
   };
   const int64_t entries = last - first;
-  const int different = __syncthreads_count(set(first + entries * thread / kGatherThreads));
-  if (entries <= kGatherThreads) return;
-  const int64_t all =
-      min((p.depth + kSectorCols - 1) / kSectorCols, static_cast<int64_t>(kGatherThreads));
+  const unsigned of_sample = flag_at(first + entries * thread / threads);
+  const unsigned bit = 1u << of_sample % 32;
+  const int different = __syncthreads_count((atomicOr(&flags[of_sample / 32], bit) & bit) == 0);
+  if (entries <= threads) return;
+  const int64_t all = min((p.depth + kSectorCols - 1) / kSectorCols, static_cast<int64_t>(threads));
   if (8 * different >= 3 * all || entries > 4 * p.depth) {
-    for (int i = thread; i < kFlagWords; i += kGatherThreads) flags[i] = ~0u;
+    for (int i = thread; i < kFlagWords; i += threads) flags[i] = ~0u;
   } else {
-    for (int64_t e = first + thread; e < last; e += kGatherThreads) set(e);
+    // Atomics that meet in a word take turns, so the sample's flags are only read here.
+    for_entries<threads>(first, last, flag_at, [&](int64_t, unsigned flag) {
+      if ((flags[flag / 32] >> flag % 32 & 1u) == 0) {
+        atomicOr(&unsampled[flag / 32], 1u << flag % 32);
+      }
+    });
+    __syncthreads();
+    for (int i = thread; i < kFlagWords; i += threads) flags[i] |= unsampled[i];
   }
   __syncthreads();
 }
 
 /// Starts to bring a slab of the tile's weights to shared memory, but for sectors that are not
 /// flagged. A warp takes every other 32 units of a row.
-template <class T, class W>
+template <int threads, class T, class W>
 __device__ __forceinline__ void load_slab(const SpmmGather<T, W>& p, int64_t tile_col, int slab,
                                           const unsigned* flags, unsigned char* target) {
   constexpr int kUnitCols = kUnit / static_cast<int>(sizeof(W));
-  constexpr int kWarpsOfRow = kGatherThreads / kWarp / kTileCols;
+  constexpr int kWarpsOfRow = threads / kWarp / kTileCols;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int warp = static_cast<int>(threadIdx.x / kWarp);
   const int n = warp % kTileCols;
@@ -353,7 +442,7 @@ __device__ __forceinline__ void load_slab(const SpmmGather<T, W>& p, int64_t til
       const int64_t place = static_cast<int64_t>(slab) * p.slab_units + unit;
       const int64_t col = place * kUnitCols;
       if (col >= p.depth) break;
-      const auto flag = static_cast<unsigned>(place / 2) / static_cast<unsigned>(p.sectors_of_flag);
+      const unsigned flag = flag_of<W>(static_cast<unsigned>(col), p.flag_shift);
       if ((flags[flag / 32] >> (flag % 32) & 1u) == 0) continue;
       const int cols = static_cast<int>(min(static_cast<int64_t>(kUnitCols), p.depth - col));
       if (p.w_vectors) {
@@ -368,25 +457,28 @@ __device__ __forceinline__ void load_slab(const SpmmGather<T, W>& p, int64_t til
 }
 
 /// starts[i], for rows + 1 of them: the entries of the tile before its row i.
-template <class T>
+template <int threads, class T>
 __device__ __forceinline__ void find_rows(const List<T>& list, int64_t first, int64_t last,
                                           int64_t tile_row, int rows, unsigned* starts) {
-  for (int64_t e = first + static_cast<int>(threadIdx.x); e < last; e += kGatherThreads) {
+  const auto row_of = [&](int64_t e) { return static_cast<int>(__ldg(list.key + e) - tile_row); };
+  const auto row_and_before = [&](int64_t e) {
+    return int2{row_of(e), e == first ? -1 : row_of(e - 1)};
+  };
+  for_entries<threads>(first, last, row_and_before, [&](int64_t e, int2 row) {
     const auto at = static_cast<unsigned>(e - first);
-    const int row = static_cast<int>(__ldg(list.key + e) - tile_row);
-    const int before = e == first ? -1 : static_cast<int>(__ldg(list.key + e - 1) - tile_row);
-    for (int i = before + 1; i <= row; ++i) starts[i] = at;
+    for (int i = row.y + 1; i <= row.x; ++i) starts[i] = at;
     if (e == last - 1) {
-      for (int i = row + 1; i <= rows; ++i) starts[i] = at + 1;
+      for (int i = row.x + 1; i <= rows; ++i) starts[i] = at + 1;
     }
-  }
+  });
 }
 
 /// blockIdx.x = column tile * row tiles + row tile. Dynamic shared memory: a slab; the rows' first
 /// entries; where there are several slabs, the rows' next entries and sums too.
-template <class T, class W>
-__global__ void __launch_bounds__(kGatherThreads, 2)
+template <class T, class W, int threads>
+__global__ void __launch_bounds__(threads, kGatherThreads / threads)
     spmm_gather_kernel(const SpmmGather<T, W> p, int tile_rows, unsigned row_tiles) {
+  constexpr int kGroups = threads / kTileCols;  // of threads that share a row of the output
   constexpr int kUnitCols = kUnit / static_cast<int>(sizeof(W));
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ unsigned flags[kFlagWords];
@@ -411,9 +503,9 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
                            : warp_lower_bound(p.list.key, count, tile_row + rows, lane);
   if (first == last) return;
 
-  flag_sectors(p, first, last, flags);
-  load_slab(p, tile_col, 0, flags, memory);
-  find_rows(p.list, first, last, tile_row, rows, starts);
+  flag_sectors<threads>(p, first, last, flags);
+  load_slab<threads>(p, tile_col, 0, flags, memory);
+  find_rows<threads>(p.list, first, last, tile_row, rows, starts);
 
   const int member = static_cast<int>(threadIdx.x) % kTileCols;
   const int group = static_cast<int>(threadIdx.x) / kTileCols;
@@ -431,7 +523,7 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
   }
 
   for (int slab = 0; slab < p.slabs; ++slab) {
-    if (slab > 0) load_slab(p, tile_col, slab, flags, memory);
+    if (slab > 0) load_slab<threads>(p, tile_col, slab, flags, memory);
     asm volatile("cp.async.wait_group 0;" ::: "memory");
     __syncthreads();
     const int slab_begin = slab * p.slab_units * kUnitCols;  // extents are under 2^31
@@ -470,13 +562,17 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
         float sum = slab > 0 && is_busy ? sums[row * kTileCols + member] : 0.0f;
         while (true) {
           const unsigned within = __ballot_sync(kAllLanes, place[u] < slab_end);
-          const int entries = __popc(within >> group_shift & 0xffu);
-#pragma unroll 4
+          const int entries = __popc(within >> group_shift & 0xffu);  // ascending: the first
+          const int offset = (place[u] - slab_begin) * static_cast<int>(sizeof(W));
+#pragma unroll
           for (int e = 0; e < kTileCols; ++e) {
-            if ((within & 0x01010101u << e) == 0) break;  // for all four groups
-            const int k = __shfl_sync(kAllLanes, place[u], group_shift + e);
-            const float factor = __shfl_sync(kAllLanes, value[u], group_shift + e);
-            if (e < entries) sum = __fmaf_rn(factor, weight<W>(weights, k - slab_begin), sum);
+            // Asked of all four groups, and not at every entry.
+            if (e % 4 == 0 && (within & 0x01010101u << e) == 0) break;
+            const int offset_of_entry = __shfl_sync(kAllLanes, offset, e, kTileCols);
+            const float factor = __shfl_sync(kAllLanes, value[u], e, kTileCols);
+            if (e < entries) {
+              sum = __fmaf_rn(factor, weight<W>(weights + offset_of_entry), sum);
+            }
           }
           at += static_cast<unsigned>(entries);
           const bool goes_on = entries == kTileCols;
@@ -513,8 +609,6 @@ constexpr int kColumnRows = kWarp * 8;               // of the output: columns o
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
 
-constexpr int kPartsInFlight = 2;  // entries whose part of x is loaded before it is used
-
 template <class T>
 struct SpmmColumns {
   List<T> list;  // by column
@@ -524,36 +618,22 @@ struct SpmmColumns {
   bool x_vectors;
 };
 
-/// Sums of the kWarp * 8 columns of x from `x` on, of which `remaining` are left to this thread.
-template <class T>
+/// Sums of the columns of x from `x` on, of which `remaining` are left to this thread, over entries
+/// [begin, end). whole: all are inside, 16 bytes at a time.
+template <bool whole, class T>
 __device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, int64_t remaining,
-                                           int64_t begin, int64_t end, int lane, float (&sum)[8]) {
-#pragma unroll
-  for (int c = 0; c < 8; ++c) sum[c] = 0.0f;
+                                           int64_t begin, int64_t end, int lane,
+                                           float (&sum)[1][8]) {
   for (int64_t batch = begin; batch < end; batch += kWarp) {
     const int64_t entry = batch + lane;
-    const bool inside = entry < end;
-    const int row_of_lane = inside ? __ldg(p.list.other + entry) : 0;
-    const float value_of_lane =
-        inside ? value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry)) : 0.0f;
-    const int entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
-    for (int e = 0; e < entries; e += kPartsInFlight) {
-      Chunk chunks[kPartsInFlight];
-#pragma unroll
-      for (int u = 0; u < kPartsInFlight; ++u) {
-        const int64_t t = __shfl_sync(kAllLanes, row_of_lane, (e + u) % kWarp);
-        chunks[u] = load_chunk(x + t * p.ldx, e + u < entries ? remaining : 0, p.x_vectors);
-      }
-#pragma unroll
-      for (int u = 0; u < kPartsInFlight; ++u) {
-        const float value = __shfl_sync(kAllLanes, value_of_lane, (e + u) % kWarp);
-        if (e + u >= entries) continue;
-#pragma unroll
-        for (int c = 0; c < 8; ++c) {
-          sum[c] = __fmaf_rn(element<T>(chunks[u], c), value, sum[c]);
-        }
-      }
+    int64_t offset = 0;
+    float value = 0.0f;
+    if (entry < end) {
+      offset = __ldg(p.list.other + entry) * (p.ldx * static_cast<int64_t>(sizeof(T)));
+      value = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry));
     }
+    const auto entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
+    add_batch<8, whole>(Batch<T>{x, remaining, p.x_vectors, offset, value, entries}, sum);
   }
 }
 
@@ -596,23 +676,25 @@ __global__ void __launch_bounds__(kThreads, 3)
   for (int c = 0; c < 4; ++c) {
     if (starts[quad * 4 + c] != starts[quad * 4 + c + 1]) busy |= 1u << c;
   }
-  unsigned words[kRowSteps][2];
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
-    if (busy != 0 && 4 * t < rows_left) {
-      load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
-    }
+    if (busy != 0 && 4 * t < rows_left) prefetch(out + 4 * t * p.out.ld);
   }
 
   // ---- the sums, column by column
   const int64_t x_col = tile_row + lane * 8;
+  const bool is_whole = p.x_vectors && tile_row + kColumnRows <= p.out.rows;
   for (int c = warp; c < kColumns; c += kWarps) {
     if (starts[c] == starts[c + 1]) continue;
-    float sum[8];
-    sum_column(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
+    float sum[1][8] = {};
+    if (is_whole) {
+      sum_column<true>(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
+    } else {
+      sum_column<false>(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
+    }
     float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
-    target[0] = make_float4(sum[0], sum[1], sum[2], sum[3]);
-    target[1] = make_float4(sum[4], sum[5], sum[6], sum[7]);
+    target[0] = make_float4(sum[0][0], sum[0][1], sum[0][2], sum[0][3]);
+    target[1] = make_float4(sum[0][4], sum[0][5], sum[0][6], sum[0][7]);
   }
   __syncthreads();
 
@@ -620,15 +702,17 @@ __global__ void __launch_bounds__(kThreads, 3)
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
     if (busy == 0 || 4 * t >= rows_left) continue;
+    unsigned words[2];
+    load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words);
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if ((busy >> c & 1u) == 0) continue;
       const unsigned shift = c % 2 * 16;
       const unsigned bits =
-          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
-      words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
+          rounded_sum<T>(words[c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
+      words[c / 2] = (words[c / 2] & ~(0xffffu << shift)) | bits << shift;
     }
-    store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
+    store_out<T, 4>(out + 4 * t * p.out.ld, words, cols_left, p.out.vectors);
   }
 }
 
@@ -640,52 +724,82 @@ Result<T> result_of(Matrix<T> out, std::uintptr_t bytes) {
           aligned_rows(out.data, out.layout.ld, out.rows, bytes)};
 }
 
-template <class T, class W>
-void launch_gather(Cuda backend, const CooList<T>& coo, const W* w, int64_t ldw,
-                   const float* w_scale, Matrix<T> out) {
-  int device = 0, shared_bytes = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device),
-        "asking for the shared memory of a multiprocessor");
-  // Half of a multiprocessor's, but for the flags and what a block costs beside.
-  const int64_t most_bytes = shared_bytes / 2 - 3072;
+/// What a block of the gather has in shared memory.
+struct GatherShape {
+  int64_t tile_rows;
+  int64_t slabs;
+  int slab_units;
+  int bytes;
+};
+
+/// The largest slabs that fit into `most_bytes`; `units` of 16 bytes are a row of the weights.
+GatherShape gather_shape(int64_t most_bytes, int64_t units, int64_t rows, int64_t depth) {
   constexpr int64_t kRowBytes = 2 * sizeof(unsigned) + kTileCols * sizeof(float);
   const int64_t kept_rows =
       most_bytes > 2 * kMostTileRows * kRowBytes ? kMostTileRows : kMostTileRows / 4;
   // Places within a tile are 32 bits wide.
-  const int64_t tile_rows = std::min(
-      {kept_rows, out.rows, std::max<int64_t>(1, UINT_MAX / std::max<int64_t>(1, coo.cols))});
+  const int64_t tile_rows =
+      std::min({kept_rows, rows, std::max<int64_t>(1, UINT_MAX / std::max<int64_t>(1, depth))});
   const auto row_units = [&](int64_t kept_bytes) {
     return ((most_bytes - kept_bytes) / kTileCols / kUnit - 1) / 2 * 2;  // whole sectors
   };
-  const int64_t units =
-      std::max<int64_t>(2, ceil_div(coo.cols * static_cast<int64_t>(sizeof(W)), kSector) * 2);
   const int64_t starts_bytes = (tile_rows + 1) * static_cast<int64_t>(sizeof(unsigned));
   const bool is_one_slab = units <= row_units(starts_bytes);
   const int64_t kept_bytes = is_one_slab ? starts_bytes : starts_bytes + tile_rows * kRowBytes;
   const int64_t slabs = is_one_slab ? 1 : ceil_div(units, row_units(kept_bytes));
   const auto slab_units = static_cast<int>(ceil_div(units / 2, slabs) * 2);
-  const auto bytes = static_cast<int>(kTileCols * slab_pitch(slab_units) + kept_bytes);
+  return {tile_rows, slabs, slab_units,
+          static_cast<int>(kTileCols * slab_pitch(slab_units) + kept_bytes)};
+}
 
-  constexpr int64_t kFlags = kFlagWords * 32;
+template <int threads, class T, class W>
+void launch_gather(Cuda backend, const CooList<T>& coo, const W* w, int64_t ldw,
+                   const float* w_scale, Matrix<T> out, const GatherShape& shape, int64_t units) {
+  int flag_shift = 0;
+  while (units / 2 > int64_t{kFlagWords * 32} << flag_shift) ++flag_shift;
   const SpmmGather<T, W> p{{coo.row, coo.col, coo.value, coo.count, coo.capacity},
                            w,
                            ldw,
                            w_scale,
                            coo.cols,
-                           ceil_div(units / 2, kFlags),
-                           slab_units,
-                           static_cast<int>(slabs),
+                           flag_shift,
+                           shape.slab_units,
+                           static_cast<int>(shape.slabs),
                            result_of(out, sizeof(T)),
                            aligned_rows(w, ldw, out.cols, kUnit)};
-  const auto kernel = spmm_gather_kernel<T, W>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+  const auto kernel = spmm_gather_kernel<T, W, threads>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.bytes),
         "reserving shared memory for spmm_coo");
-  const int64_t row_tiles = ceil_div(out.rows, tile_rows);
+  const int64_t row_tiles = ceil_div(out.rows, shape.tile_rows);
   const int64_t blocks = row_tiles * ceil_div(out.cols, kTileCols);
-  kernel<<<static_cast<unsigned>(blocks), kGatherThreads, static_cast<std::size_t>(bytes),
-           backend.stream>>>(p, static_cast<int>(tile_rows), static_cast<unsigned>(row_tiles));
+  kernel<<<static_cast<unsigned>(blocks), threads, static_cast<std::size_t>(shape.bytes),
+           backend.stream>>>(p, static_cast<int>(shape.tile_rows),
+                             static_cast<unsigned>(row_tiles));
   check(cudaGetLastError(), "launching spmm_coo");
+}
+
+/// Two blocks of a multiprocessor take turns where whole rows of the weights fit for both; else one
+/// has all of its shared memory, as each slab costs another pass over the rows' entries.
+template <class T, class W>
+void gather(Cuda backend, const CooList<T>& coo, const W* w, int64_t ldw, const float* w_scale,
+            Matrix<T> out) {
+  int device = 0, of_multiprocessor = 0, of_block = 0;
+  constexpr const char* kWhat = "asking for a multiprocessor's shared memory";
+  check(cudaGetDevice(&device), kWhat);
+  check(cudaDeviceGetAttribute(&of_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor,
+                               device),
+        kWhat);
+  check(cudaDeviceGetAttribute(&of_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), kWhat);
+  constexpr int64_t kBeside = 3072;  // flags twice, and what a block costs
+  const int64_t units =
+      std::max<int64_t>(2, ceil_div(coo.cols * static_cast<int64_t>(sizeof(W)), kSector) * 2);
+  const GatherShape half = gather_shape(of_multiprocessor / 2 - kBeside, units, out.rows, coo.cols);
+  if (half.slabs == 1) {
+    launch_gather<kGatherThreads / 2>(backend, coo, w, ldw, w_scale, out, half, units);
+  } else {
+    const GatherShape all = gather_shape(of_block - kBeside, units, out.rows, coo.cols);
+    launch_gather<kGatherThreads>(backend, coo, w, ldw, w_scale, out, all, units);
+  }
 }
 
 }  // namespace
@@ -694,7 +808,7 @@ template <class T>
 void spmm_coo(Cuda backend, const CooList<T>& coo, Operand<T> w, Matrix<T> out) {
   preconditions::spmm_coo(coo, w, out);
   if (out.empty()) return;
-  if (!w.transposed) return launch_gather(backend, coo, w.data, w.ld, nullptr, out);
+  if (!w.transposed) return gather(backend, coo, w.data, w.ld, nullptr, out);
   const SpmmRows<T> p{{coo.row, coo.col, coo.value, coo.count, coo.capacity},
                       w.data,
                       w.ld,
@@ -712,7 +826,7 @@ void spmm_coo(Cuda backend, const CooList<T>& coo, Matrix<const s8> w, Vector<co
               Matrix<T> out) {
   preconditions::spmm_coo(coo, w, w_scale, out);
   if (out.empty()) return;
-  launch_gather(backend, coo, w.data, w.layout.ld, w_scale.data, out);
+  gather(backend, coo, w.data, w.layout.ld, w_scale.data, out);
 }
 
 template <class T>

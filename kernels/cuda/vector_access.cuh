@@ -69,13 +69,19 @@ __device__ __forceinline__ float element(const Chunk& chunk, int e) {
   }
 }
 
+/// 16 bytes from `source` on, a multiple of 16.
+template <class T>
+__device__ __forceinline__ Chunk load_whole_chunk(const T* source) {
+  const uint4 all = __ldg(reinterpret_cast<const uint4*>(source));
+  return {{all.x, all.y, all.z, all.w}};
+}
+
 /// The elements of a row from `source` on, of which `remaining` are left; none when <= 0.
 template <class T>
 __device__ __forceinline__ Chunk load_chunk(const T* source, int64_t remaining, bool vectors) {
   Chunk chunk{};
   if (vectors && remaining >= kChunk<T>) {
-    const uint4 all = __ldg(reinterpret_cast<const uint4*>(source));
-    chunk = {{all.x, all.y, all.z, all.w}};
+    chunk = load_whole_chunk(source);
   } else if (remaining > 0) {
 #pragma unroll
     for (int e = 0; e < kChunk<T>; ++e) {
