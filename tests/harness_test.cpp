@@ -22,6 +22,7 @@
 #include "harness/hash.hpp"
 #include "harness/parallel.hpp"
 #include "harness/problem.hpp"
+#include "harness/quantized_product.hpp"
 #include "harness/random.hpp"
 #include "harness/statistics.hpp"
 #include "harness/verify.hpp"
@@ -1322,6 +1323,85 @@ TYPED_TEST(VerifyGemm, MistrustsZeros) {
   std::fill(p.a.data.begin(), p.a.data.end(), TypeParam(0.0f));
   p.multiply(0, 0);
   EXPECT_TRUE(says(p.verify(), "MISTRUSTED"));
+}
+
+// ---- products that were computed in int8
+
+/// out = a . b^T through int8 copies. All rows of b are multiples of one, and of a the first is 20
+/// times as large as the others, so that the rounding errors of a row of out are all alike and
+/// those of its first row outweigh the rest.
+struct QuantizedProduct {
+  static constexpr std::int64_t kRows = 64, kDepth = 96;
+
+  Owned<f16> a{kRows, kDepth}, b{kRows, kDepth}, out{kRows, kRows};
+  std::uint64_t seed;
+
+  explicit QuantizedProduct(std::uint64_t seed) : seed(seed) {
+    Owned<f16> direction(1, kDepth), length(1, kRows);
+    fill(a.view(), Distribution::gaussian, 1.0f, seed);
+    fill(direction.view(), Distribution::gaussian, 1.0f, seed + 1000);
+    fill(length.view(), Distribution::gaussian, 1.0f, seed + 2000);
+    for (std::int64_t k = 0; k < kDepth; ++k) {
+      a(0, k) = f16(20.0f * static_cast<float>(a(0, k)));
+      for (std::int64_t j = 0; j < kRows; ++j) {
+        b(j, k) = f16(static_cast<float>(length(0, j)) * static_cast<float>(direction(0, k)));
+      }
+    }
+    multiply([](float quotient) { return std::nearbyint(quotient); });
+  }
+
+  static float scale(Owned<f16>& x, std::int64_t row) {
+    float absmax = 0;
+    for (std::int64_t k = 0; k < kDepth; ++k) {
+      absmax = std::max(absmax, std::fabs(static_cast<float>(x(row, k))));
+    }
+    return absmax / 127;
+  }
+
+  /// Of the first `depth` of each sum; a row of b is scaled as the row `shift` further on.
+  template <class Round>
+  void multiply(Round round, std::int64_t depth = kDepth, std::int64_t shift = 0) {
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      const float scale_a = scale(a, i);
+      for (std::int64_t j = 0; j < kRows; ++j) {
+        const float scale_b = scale(b, j);
+        float sum = 0;
+        for (std::int64_t k = 0; k < depth; ++k) {
+          sum += round(static_cast<float>(a(i, k)) / scale_a) *
+                 round(static_cast<float>(b(j, k)) / scale_b);
+        }
+        out(i, j) = f16(sum * scale_a * scale(b, (j + shift) % kRows));
+      }
+    }
+  }
+  Check verify() {
+    const Owned<f16>&x = a, &y = b, &z = out;
+    return verify_quantized_product<f16>("out", x.view(), y.view(), z.view(), seed);
+  }
+};
+
+TEST(VerifyQuantizedProduct, PassesErrorsThatAreAlike) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    EXPECT_TRUE(says(QuantizedProduct(seed).verify(), "PASSED")) << seed;
+  }
+}
+
+TEST(VerifyQuantizedProduct, CatchesRoundingTowardsZero) {
+  QuantizedProduct p(1);
+  p.multiply([](float quotient) { return std::trunc(quotient); });
+  EXPECT_TRUE(says(p.verify(), "FAILED", {"root mean square"}));
+}
+
+TEST(VerifyQuantizedProduct, CatchesADroppedSliceOfK) {
+  QuantizedProduct p(1);
+  p.multiply([](float quotient) { return std::nearbyint(quotient); }, QuantizedProduct::kDepth - 8);
+  EXPECT_TRUE(says(p.verify(), "FAILED"));
+}
+
+TEST(VerifyQuantizedProduct, CatchesTheScaleOfAnotherRow) {
+  QuantizedProduct p(1);
+  p.multiply([](float quotient) { return std::nearbyint(quotient); }, QuantizedProduct::kDepth, 1);
+  EXPECT_TRUE(says(p.verify(), "FAILED"));
 }
 
 // A list of problems that lost some would pass with what is left.

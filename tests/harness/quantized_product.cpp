@@ -97,11 +97,26 @@ E4m3Sums e4m3_sums(const Operand<T>& a, const Operand<T>& b, std::int64_t i, std
   return s;
 }
 
+/// Of squares, over all samples: their errors, these over what independent rounding explains of
+/// each, and the values. A sample's error counts by its own measure, as a row of outliers would
+/// drown all others, and its elements' errors are not independent of each other.
+struct SquareSums {
+  double error = 0, of_explained = 0, truth = 0;
+
+  void add(double difference, double variance, double value) {
+    error += difference * difference;
+    of_explained += difference * difference / variance;
+    truth += value * value;
+  }
+};
+
 /// The samples passed one by one; as a whole they are held to what independent rounding explains.
-Check judge_samples(std::string_view what, Check check, double error, double explained,
-                    double truth) {
-  if (truth > 0 && std::isfinite(error)) check.rel_frobenius = std::sqrt(error / truth);
-  const double factor = std::sqrt(error / explained);
+Check judge_samples(std::string_view what, Check check, const SquareSums& sums) {
+  if (sums.truth > 0 && std::isfinite(sums.error)) {
+    check.rel_frobenius = std::sqrt(sums.error / sums.truth);
+  }
+  const double factor =
+      std::sqrt(sums.of_explained / static_cast<double>(std::max<std::int64_t>(1, check.compared)));
   if (check.status == "PASSED" && check.compared >= kQuantizerRmsSamples &&
       factor > kQuantizerRmsFactor) {
     check.passed = false;
@@ -131,7 +146,7 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
   const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
 
   std::mutex mutex;
-  double error = 0, explained = 0, truth = 0;  // of squares, over all samples
+  SquareSums sums;
   Check check = compare_bounded(what, out, samples, [&](std::int64_t i, std::int64_t j) {
     const Sums s = sums_of(a, b, i, j, extras);
     const double sa = s.a_max / 127, sb = s.b_max / 127;
@@ -150,12 +165,10 @@ Check verify_quantized_product(std::string_view what, const Operand<T>& a, const
     }
     const double difference = to_double(out(i, j)) - value;
     const std::lock_guard lock(mutex);
-    error += difference * difference;
-    explained += variance;
-    truth += value * value;
+    sums.add(difference, variance, value);
     return Expected{value, bound};
   });
-  return judge_samples(what, std::move(check), error, explained, truth);
+  return judge_samples(what, std::move(check), sums);
 }
 
 template <class T>
@@ -165,7 +178,7 @@ Check verify_e4m3_product(std::string_view what, const Operand<T>& a, const Oper
   constexpr double kScaleRounding = 0x1p-21;
   const std::vector<Coordinate> samples = sample_coordinates(out.rows, out.cols, seed);
   std::mutex mutex;
-  double error = 0, explained = 0, truth = 0;  // of squares, over all samples
+  SquareSums sums;
   Check check = compare_bounded(what, out, samples, [&](std::int64_t i, std::int64_t j) {
     const E4m3Sums s = e4m3_sums(a, b, i, j);
     const double value = s.dot + (bias.length == 0 ? 0 : to_double(bias(j)));
@@ -178,12 +191,10 @@ Check verify_e4m3_product(std::string_view what, const Operand<T>& a, const Oper
         s.variance + sum * sum + std::pow(output_rounding<T>(std::fabs(value)), 2);
     const double difference = to_double(out(i, j)) - value;
     const std::lock_guard lock(mutex);
-    error += difference * difference;
-    explained += variance;
-    truth += value * value;
+    sums.add(difference, variance, value);
     return Expected{value, bound};
   });
-  return judge_samples(what, std::move(check), error, explained, truth);
+  return judge_samples(what, std::move(check), sums);
 }
 
 template Check verify_quantized_product(std::string_view, const Operand<f16>&, const Operand<f16>&,

@@ -5,10 +5,11 @@
 //
 //   c sum_k (|a_k| s_b + |b_k| s_a) + c^2 K s_a s_b
 //
-// An operand that was rounded stochastically is off by up to a step, 1/2 more in its c.
-// and the rounding of the output. That holds for certain but is as large as the result when K is a
+// and the rounding of the output; an operand that was rounded stochastically is off by up to a
+// step, 1/2 more in its c. That holds for certain but is as large as the result when K is a
 // thousand, and would pass a product that has nothing to do with its operands. So the samples as a
-// whole are held to what independent rounding errors, uniform in half a step each way, add up to:
+// whole, each by its own measure, are held to what independent rounding errors, uniform in half a
+// step each way, add up to:
 //
 //   sum_k (a_k^2 s_b^2 + b_k^2 s_a^2) / 12 + K s_a^2 s_b^2 / 144     (variance of an element)
 //
