@@ -53,12 +53,13 @@ std::int64_t predicted_step_bytes(const Problem& problem, const StepSetting& set
   const LayerShape& l = problem.layer;
   const std::int64_t inputs = 2 * (l.tokens() * l.model + l.hidden * l.model) * kElement;
   const std::int64_t native = Step::workspace_bytes(l, Policy::native(), setting.native_options());
-  std::int64_t bytes =
+  const std::int64_t bytes =
       inputs + kGemmWorkspace + native + Step::workspace_bytes(l, setting.policy, setting.options);
+  std::int64_t apart = 0;
   if (setting.options.threshold > 0) {
     // The undecomposed step; before it, a result that outliers are added to is kept.
-    bytes += std::max(Step::workspace_bytes(l, setting.policy, setting.undecomposed_options()),
-                      std::max(l.tokens(), l.model) * l.hidden * kElement);
+    apart = std::max(Step::workspace_bytes(l, setting.policy, setting.undecomposed_options()),
+                     std::max(l.tokens(), l.model) * l.hidden * kElement);
   }
   // Accumulators of the largest product. On compute capability 9.0 products keep none, but their
   // check does before the step is timed; elsewhere their plans may.
@@ -77,7 +78,9 @@ std::int64_t predicted_step_bytes(const Problem& problem, const StepSetting& set
     copies = inputs + 2 * l.tokens() * l.hidden * kElement + native;
   }
   const bool kept = std::is_same_v<B, Cpu> || device_info(B{}).compute_capability / 10 != 9;
-  return bytes + (kept ? accumulators + copies : std::max(accumulators, copies));
+  // The copies are made when the undecomposed step is gone.
+  const std::int64_t in_turn = std::max(apart, copies);
+  return bytes + (kept ? accumulators + in_turn : std::max(accumulators, in_turn));
 }
 
 /// The setting of a problem's case: its own where it has one, else options().
