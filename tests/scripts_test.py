@@ -1205,8 +1205,10 @@ class DeviceSuitesTest(unittest.TestCase):
 
     def test_cases_share_processes_and_those_with_floors_are_timed_last(self):
         many = {f"Cuda/A_f16.MatchesReference/{i}x{i}": "pass" for i in range(400)}
+        many["Cuda/A_f16.MatchesReference/12k_1x1"] = "pass"
         timed = {f"Cuda/A_f16.Timing/{size}": "pass" for size in ("4k", "12k_1x1", "3x3")}
-        self.program("a_test", many | timed)
+        verified = {"Cuda/A_f16.MatchesReference/4k": "pass"}  # by the timing case with a floor
+        self.program("a_test", many | verified | timed)
         self.program("b_test", {"Unit.Holds": "pass", "Unit.NeedsMore": "skip"})
         result = self.run_suites()
         self.assertEqual(result.returncode, 0, result)
@@ -1215,10 +1217,11 @@ class DeviceSuitesTest(unittest.TestCase):
         self.assertEqual(sorted(sum(asked[:-1], [])), sorted([*many, "Cuda/A_f16.Timing/3x3"]))
         self.assertEqual(len(asked), 4)
         self.assertIn("b_test: 1 passed, 1 skipped, ", result.stdout)
-        self.assertIn("404 cases in 5 processes", result.stdout.splitlines()[-1])
+        self.assertIn("405 cases in 5 processes", result.stdout.splitlines()[-1])
         self.run_suites("--all")
-        self.assertEqual(self.asked("a_test")[-1],
-                         ["Cuda/A_f16.Timing/4k", "Cuda/A_f16.Timing/12k_1x1"])  # fmt: skip
+        asked = sum(self.asked("a_test")[4:], [])
+        self.assertEqual(asked[-2:], ["Cuda/A_f16.Timing/4k", "Cuda/A_f16.Timing/12k_1x1"])
+        self.assertNotIn("Cuda/A_f16.MatchesReference/12k_1x1", asked)
 
     def test_what_is_no_pass_fails_and_is_shown(self):
         for end, said in (("fail", "FAILED, exit status 1, of 2 cases"),

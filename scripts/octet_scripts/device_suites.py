@@ -2,8 +2,9 @@
 which takes longer than most cases.
 
 The cases that are not the CPU's run first, in shards side by side; then, one program after another,
-the cases that have floors, each judged by its own. scripts/test --device has set up and built; this
-is its second half. Exit status: 0 all passed, 1 some did not, 2 usage or environment, 130
+the cases that have floors, each judged by its own. A timing case verifies what it times, so that
+the case that verifies the same problem alone is left out. scripts/test --device has set up and
+built; this is its second half. Exit status: 0 all passed, 1 some did not, 2 usage or environment, 130
 interrupted.
 """
 
@@ -81,14 +82,15 @@ def plan(programs, with_floors, every_timing):
     together, alone = [], []
     for program in programs:
         names = listed(program)
-        timed = [name for name in names if TIMED.search(name)]
-        others = [name for name in names if not TIMED.search(name)]
+        timed = [name for name in names
+                 if TIMED.search(name) and (every_timing or name in with_floors)]  # fmt: skip
+        verified = {name.replace(".Timing/", ".MatchesReference/") for name in timed}
+        others = [name for name in names if not TIMED.search(name) and name not in verified]
         shards = -(-len(others) * WEIGHT.get(program.name, 1) // CASES_PER_PROCESS)
         for shard in range(shards):
             # In turn, so that each shard has its share of the models' sizes.
             label = program.name + (f" {shard + 1} of {shards}" if shards > 1 else "")
             together.append(Job(program, tuple(others[shard::shards]), label))
-        timed = [name for name in timed if every_timing or name in with_floors]
         if timed:
             alone.append(Job(program, tuple(timed), f"{program.name}, timing"))
     together.sort(key=lambda job: (-WEIGHT.get(job.program.name, 1), -len(job.cases)))
