@@ -22,8 +22,8 @@
 //   different banks.
 // spmm_coo_transposed: spmm_columns_kernel
 //   A block takes 32 columns and 256 rows of the output. A warp sums four of the columns, an entry
-//   being 512 contiguous bytes of x, eight of them in flight; the sums change from columns to rows
-//   in shared memory, where column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank
+//   being 512 contiguous bytes of x, several of them in flight; the sums change from columns to
+//   rows in shared memory, where column c lies at (c % 4) * 8 + c / 4, in 260 floats: free of bank
 //   conflicts either way.
 //
 // Bytes: the sectors of the weights (x) that entries need, and the rows (columns) of the output
@@ -199,19 +199,19 @@ struct Batch {
   int entries;
 };
 
-/// Adds entries [first, first + count) of the batch, as far as there are so many, to this lane's
-/// sums in their order; all are loaded before one is used. whole: every row is inside, 16 bytes at
-/// a time. full: there are so many.
+/// Adds entries [first, first + count) of the batch to this lane's sums, in their order; all are
+/// loaded before one is used. whole: every row is inside, 16 bytes at a time. full: there are so
+/// many; else as far as there are.
 template <int count, bool whole, bool full, int pieces, class T>
 __device__ __forceinline__ void add_group(const Batch<T>& batch, int first,
                                           float (&sum)[pieces][8]) {
   Chunk chunks[count][pieces];
 #pragma unroll
   for (int u = 0; u < count; ++u) {
-    const int entry = full ? first + u : min(first + u, batch.entries - 1);
     const auto* const source = reinterpret_cast<const T*>(
         reinterpret_cast<const char*>(batch.dense) +
-        __shfl_sync(kAllLanes, static_cast<long long>(batch.offset), entry));
+        __shfl_sync(kAllLanes, static_cast<long long>(batch.offset), (first + u) % kWarp));
+    if (!full && first + u >= batch.entries) continue;
 #pragma unroll
     for (int g = 0; g < pieces; ++g) {
       chunks[u][g] = whole ? load_whole_chunk(source + g * kPieceCols)
@@ -221,8 +221,8 @@ __device__ __forceinline__ void add_group(const Batch<T>& batch, int first,
   }
 #pragma unroll
   for (int u = 0; u < count; ++u) {
+    const float factor = __shfl_sync(kAllLanes, batch.value, (first + u) % kWarp);
     if (!full && first + u >= batch.entries) break;
-    const float factor = __shfl_sync(kAllLanes, batch.value, first + u);
 #pragma unroll
     for (int g = 0; g < pieces; ++g) {
 #pragma unroll
@@ -231,17 +231,6 @@ __device__ __forceinline__ void add_group(const Batch<T>& batch, int first,
       }
     }
   }
-}
-
-/// Adds a batch, `deep` entries at a time where there are as many.
-template <int deep, bool whole, int pieces, class T>
-__device__ __forceinline__ void add_batch(const Batch<T>& batch, float (&sum)[pieces][8]) {
-  constexpr int kRest = whole ? 4 : 2;
-  int e = 0;
-  if constexpr (whole && deep > kRest) {
-    for (; e + deep <= batch.entries; e += deep) add_group<deep, whole, true>(batch, e, sum);
-  }
-  for (; e < batch.entries; e += kRest) add_group<kRest, whole, false>(batch, e, sum);
 }
 
 // ------------------------------------------------------------------------ weights N-contiguous
@@ -274,8 +263,9 @@ __device__ __forceinline__ void add_row(const SpmmRows<T>& p, int64_t begin, int
       value = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry));
     }
     const int entries = __popc(__ballot_sync(kAllLanes, key == row));
-    add_batch<4, whole>(Batch<T>{p.w + col, p.out.cols - col, p.w_vectors, offset, value, entries},
-                        sum);
+    const Batch<T> of_row{p.w + col, p.out.cols - col, p.w_vectors, offset, value, entries};
+    constexpr int kInFlight = whole ? 4 : 2;
+    for (int e = 0; e < entries; e += kInFlight) add_group<kInFlight, whole, false>(of_row, e, sum);
     if (entries < kWarp) break;
   }
 }
@@ -608,6 +598,7 @@ constexpr int kColumns = 32;                         // of the output, that a bl
 constexpr int kColumnRows = kWarp * 8;               // of the output: columns of x
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
+constexpr int kLongGroup = 6;                        // entries in flight, where a column has many
 
 template <class T>
 struct SpmmColumns {
@@ -633,7 +624,15 @@ __device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, 
       value = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry));
     }
     const auto entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
-    add_batch<8, whole>(Batch<T>{x, remaining, p.x_vectors, offset, value, entries}, sum);
+    const Batch<T> of_column{x, remaining, p.x_vectors, offset, value, entries};
+    int e = 0;
+    if constexpr (whole) {
+      for (; e + kLongGroup <= entries; e += kLongGroup) {
+        add_group<kLongGroup, whole, true>(of_column, e, sum);
+      }
+    }
+    for (; e + 2 <= entries; e += 2) add_group<2, whole, true>(of_column, e, sum);
+    if (e < entries) add_group<1, whole, true>(of_column, e, sum);
   }
 }
 
