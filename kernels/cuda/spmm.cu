@@ -598,7 +598,7 @@ constexpr int kColumns = 32;                         // of the output, that a bl
 constexpr int kColumnRows = kWarp * 8;               // of the output: columns of x
 constexpr int kColumnPitch = kColumnRows + 4;        // floats
 constexpr int kRowSteps = kColumnRows / kWarps / 4;  // four rows of the output a step of a warp
-constexpr int kLongGroup = 6;                        // entries in flight, where a column has many
+constexpr int64_t kLongColumn = 16;                  // entries that are worth more in flight
 
 template <class T>
 struct SpmmColumns {
@@ -610,29 +610,50 @@ struct SpmmColumns {
 };
 
 /// Sums of the columns of x from `x` on, of which `remaining` are left to this thread, over entries
-/// [begin, end). whole: all are inside, 16 bytes at a time.
-template <bool whole, class T>
+/// [begin, end), in_flight at a time where there are so many. whole: all columns are inside, 16
+/// bytes at a time.
+template <int in_flight, bool whole, class T>
 __device__ __forceinline__ void sum_column(const SpmmColumns<T>& p, const T* x, int64_t remaining,
                                            int64_t begin, int64_t end, int lane,
                                            float (&sum)[1][8]) {
-  for (int64_t batch = begin; batch < end; batch += kWarp) {
-    const int64_t entry = batch + lane;
+  for (int64_t first = begin; first < end; first += kWarp) {
+    const int64_t entry = first + lane;
     int64_t offset = 0;
     float value = 0.0f;
     if (entry < end) {
       offset = __ldg(p.list.other + entry) * (p.ldx * static_cast<int64_t>(sizeof(T)));
       value = value_of<T>(__ldg(reinterpret_cast<const Bits<T>*>(p.list.value) + entry));
     }
-    const auto entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - batch));
-    const Batch<T> of_column{x, remaining, p.x_vectors, offset, value, entries};
+    const auto entries = static_cast<int>(min(static_cast<int64_t>(kWarp), end - first));
+    const Batch<T> batch{x, remaining, p.x_vectors, offset, value, entries};
     int e = 0;
-    if constexpr (whole) {
-      for (; e + kLongGroup <= entries; e += kLongGroup) {
-        add_group<kLongGroup, whole, true>(of_column, e, sum);
-      }
+    for (; e + in_flight <= entries; e += in_flight) {
+      add_group<in_flight, whole, true>(batch, e, sum);
     }
-    for (; e + 2 <= entries; e += 2) add_group<2, whole, true>(of_column, e, sum);
-    if (e < entries) add_group<1, whole, true>(of_column, e, sum);
+    for (; e < entries; ++e) add_group<1, whole, true>(batch, e, sum);
+  }
+}
+
+/// The sums of a warp's columns that are long, or of those that are not.
+template <bool is_long, class T>
+__device__ __forceinline__ void sum_columns(const SpmmColumns<T>& p, int64_t tile_row,
+                                            const int64_t (&starts)[kColumns + 1],
+                                            float (&sums)[kColumns][kColumnPitch]) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  const int64_t col = tile_row + lane * 8;
+  const bool is_whole = p.x_vectors && tile_row + kColumnRows <= p.out.rows;
+  for (int c = static_cast<int>(threadIdx.x / kWarp); c < kColumns; c += kWarps) {
+    const int64_t begin = starts[c], end = starts[c + 1];
+    if (begin == end || (end - begin >= kLongColumn) != is_long) continue;
+    float sum[1][8] = {};
+    if (is_whole) {
+      sum_column<is_long ? 8 : 2, true>(p, p.x + col, p.out.rows - col, begin, end, lane, sum);
+    } else {
+      sum_column<2, false>(p, p.x + col, p.out.rows - col, begin, end, lane, sum);
+    }
+    float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
+    target[0] = make_float4(sum[0][0], sum[0][1], sum[0][2], sum[0][3]);
+    target[1] = make_float4(sum[0][4], sum[0][5], sum[0][6], sum[0][7]);
   }
 }
 
@@ -662,6 +683,9 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
   __syncthreads();
 
+  // Before the output takes registers.
+  sum_columns</*is_long=*/true>(p, tile_row, starts, sums);
+
   // ---- the output is on its way while sums are made: four columns of rows 4 t + lane / 8
   const int quad = lane % 8;
   const int local_row = warp * (kColumnRows / kWarps) + lane / 8;
@@ -675,43 +699,30 @@ __global__ void __launch_bounds__(kThreads, 3)
   for (int c = 0; c < 4; ++c) {
     if (starts[quad * 4 + c] != starts[quad * 4 + c + 1]) busy |= 1u << c;
   }
+  unsigned words[kRowSteps][2];
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
-    if (busy != 0 && 4 * t < rows_left) prefetch(out + 4 * t * p.out.ld);
+    if (busy != 0 && 4 * t < rows_left) {
+      load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words[t]);
+    }
   }
 
-  // ---- the sums, column by column
-  const int64_t x_col = tile_row + lane * 8;
-  const bool is_whole = p.x_vectors && tile_row + kColumnRows <= p.out.rows;
-  for (int c = warp; c < kColumns; c += kWarps) {
-    if (starts[c] == starts[c + 1]) continue;
-    float sum[1][8] = {};
-    if (is_whole) {
-      sum_column<true>(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
-    } else {
-      sum_column<false>(p, p.x + x_col, p.out.rows - x_col, starts[c], starts[c + 1], lane, sum);
-    }
-    float4* const target = reinterpret_cast<float4*>(&sums[c % 4 * 8 + c / 4][lane * 8]);
-    target[0] = make_float4(sum[0][0], sum[0][1], sum[0][2], sum[0][3]);
-    target[1] = make_float4(sum[0][4], sum[0][5], sum[0][6], sum[0][7]);
-  }
+  sum_columns</*is_long=*/false>(p, tile_row, starts, sums);
   __syncthreads();
 
   // ---- the output, row by row
 #pragma unroll
   for (int t = 0; t < kRowSteps; ++t) {
     if (busy == 0 || 4 * t >= rows_left) continue;
-    unsigned words[2];
-    load_out<T, 4>(out + 4 * t * p.out.ld, cols_left, p.out.vectors, words);
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if ((busy >> c & 1u) == 0) continue;
       const unsigned shift = c % 2 * 16;
       const unsigned bits =
-          rounded_sum<T>(words[c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
-      words[c / 2] = (words[c / 2] & ~(0xffffu << shift)) | bits << shift;
+          rounded_sum<T>(words[t][c / 2] >> shift & 0xffffu, sums[c * 8 + quad][local_row + 4 * t]);
+      words[t][c / 2] = (words[t][c / 2] & ~(0xffffu << shift)) | bits << shift;
     }
-    store_out<T, 4>(out + 4 * t * p.out.ld, words, cols_left, p.out.vectors);
+    store_out<T, 4>(out + 4 * t * p.out.ld, words[t], cols_left, p.out.vectors);
   }
 }
 
