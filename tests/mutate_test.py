@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,6 +108,12 @@ class TheTree(unittest.TestCase):
             for file in self.files(backend):
                 for suite in mutate_suites.suites(file) + mutate_suites.huge_suites(file):
                     self.assertIn(suite.program.removesuffix(".py"), sources, file)
+
+    def test_kernels_are_sanitized_last(self):
+        for file in self.files("cuda"):
+            tools = [suite.tool for suite in mutate_suites.suites(file)]
+            self.assertEqual(tools[-2:], list(mutate_suites.TOOLS), file)
+            self.assertEqual(tools, sorted(tools, key=bool), file)
 
     def test_equivalent_mutants_say_why(self):
         for (file, line), reason in mutate.load_equivalent(ROOT).items():
@@ -225,22 +232,56 @@ class Command(unittest.TestCase):
                 self.assertEqual(result.returncode, mutate.USAGE, result)
                 self.assertIn(sentence, result.stderr)
 
-    def test_built_programs_are_judged_where_they_lie(self):
+    def built(self, suites, **programs):
+        """A folder of programs that end with these statuses, a mutant each but the first."""
         folder = self.root / "built"
-        for name, status in (("without_a_fault", 0), ("aaaaaaaaaaaa", 1), ("bbbbbbbbbbbb", 0)):
-            program = folder / name / "stub_test"
-            program.parent.mkdir(parents=True)
-            program.write_text(f"#!/bin/sh\nexit {status}\n")
-            program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        for name, status in programs.items():
+            self.program(folder / name / "stub_test", f"exit {status}")
         mutants = [{"name": h, "file": "kernels/cuda/x.cu", "line": 1, "fault": "bound", "hash": h,
-                    "folder": h, "before": "a", "after": "b", "suites": [["stub_test", "*"]]}
-                   for h in ("aaaaaaaaaaaa", "bbbbbbbbbbbb")]  # fmt: skip
-        (folder / "manifest.json").write_text(json.dumps(
-            {"backend": "cuda", "mutants": mutants, "without_a_fault": [["stub_test", "*"]]}))  # fmt: skip
-        result = self.mutate("--judge", str(folder), "--target", "0.5")
+                    "folder": h, "before": "a", "after": "b", "suites": suites}
+                   for h in list(programs)[1:]]  # fmt: skip
+        (folder / "manifest.json").write_text(json.dumps({"backend": "cuda", "mutants": mutants}))
+        return str(folder)
+
+    def program(self, path, text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def test_built_programs_are_judged_where_they_lie(self):
+        folder = self.built([["stub_test", "*", ""]], without_a_fault=0, aaaaaaaaaaaa=1,
+                            bbbbbbbbbbbb=0)  # fmt: skip
+        result = self.mutate("--judge", folder, "--target", "0.5")
         self.assertEqual(result.returncode, mutate.PASSED, result)
         self.assertIn("1 of 2 planted faults were noticed", result.stdout)
         self.assertIn("SURVIVED kernels/cuda/x.cu:1 (bound, bbbbbbbbbbbb)", result.stdout)
+
+    def test_a_built_suite_that_fails_anyway_notices_nothing(self):
+        folder = self.built([["stub_test", "*", ""]], without_a_fault=1, aaaaaaaaaaaa=1)
+        result = self.mutate("--judge", folder)
+        self.assertEqual(result.returncode, mutate.USAGE, result)
+        self.assertIn("stub_test * fails without a fault", result.stderr)
+        self.assertEqual(self.mutate("--judge", folder, "--no-base").returncode, mutate.PASSED)
+
+    def test_what_no_suite_compares_is_left_to_the_sanitizer(self):
+        folder = self.built([["stub_test", "*", ""], ["stub_test", "*", "racecheck"]],
+                            without_a_fault=0, aaaaaaaaaaaa=0)  # fmt: skip
+        bare = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep)
+                               if not (Path(p) / "compute-sanitizer").exists())  # fmt: skip
+        with unittest.mock.patch.dict(os.environ, PATH=bare):
+            result = self.mutate("--judge", folder)
+        self.assertEqual(result.returncode, mutate.SURVIVORS, result)
+        self.assertIn("compute-sanitizer is not on the PATH", result.stderr)
+        # It reports what is planted and nothing else.
+        self.program(self.root / "bin" / "compute-sanitizer",
+                     '[ "$*" = "--tool racecheck --error-exitcode 1 $5 --gtest_filter=* '
+                     '--gtest_fail_fast --gtest_brief=1" ] || exit 3\n'
+                     'case $5 in */aaaaaaaaaaaa/*) exit 1 ;; esac')  # fmt: skip
+        path = f"{self.root / 'bin'}{os.pathsep}{bare}"
+        with unittest.mock.patch.dict(os.environ, PATH=path):
+            result = self.mutate("--judge", folder)
+        self.assertEqual(result.returncode, mutate.PASSED, result)
+        self.assertIn("racecheck stub_test *", result.stderr)
 
     def test_what_hangs_is_ended(self):
         status, output = run_bounded(["sh", "-c", "echo started; sleep 60"], 1)

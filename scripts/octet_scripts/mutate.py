@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 from octet_scripts import mutate_build, mutate_faults, mutate_suites
@@ -22,7 +23,7 @@ PASSED, SURVIVORS, USAGE = 0, 1, 2
 JUDGED = (NOTICED, TIMED_OUT, SURVIVED)
 BUILT = "built"
 SLOWER = 4.0  # than without a fault: a suite hangs
-HUGE = 5.0  # times the limit, for suites of tens of GiB
+LONG = 5.0  # times the limit, for suites of tens of GiB or under a sanitizer
 HOPELESS_S = 1800.0  # of one suite without a fault
 
 
@@ -278,22 +279,21 @@ def build_only(options):
         for program in programs_of(kept):
             stripped(tree.build / "tests" / program, folder / mutant.folder / program)
         used.update(kept)
-        return {"folder": mutant.folder, "suites": [[s.program, s.cases] for s in kept]}
+        return {"folder": mutant.folder, "suites": [astuple(s) for s in kept]}
 
     entries = plant_all(options, keep)
     built = [e for e in entries if e["outcome"] == BUILT]
     # Without a fault, so that a suite that fails anyway is not taken for one that notices.
     tree = Tree(ROOT, options.state or ROOT / "build" / "mutate", options.backend, options.jobs)
-    suites = sorted({tuple(s) for e in built for s in e["suites"]})
-    made, output = tree.make({program for program, _ in suites}, 7200)
+    programs = {program for e in built for program, *_ in e["suites"]}
+    made, output = tree.make(programs, 7200)
     if not made:
         raise MutateError(f"the tree does not build without a fault:\n{output}")
-    for program in {program for program, _ in suites}:
+    for program in programs:
         stripped(tree.build / "tests" / program, folder / "without_a_fault" / program)
     shutil.copytree(tree.source / "tests" / "thresholds", folder / "thresholds",
                     dirs_exist_ok=True)  # fmt: skip
-    manifest = {"backend": options.backend, "seed": options.seed, "mutants": built,
-                "without_a_fault": [list(s) for s in suites]}  # fmt: skip
+    manifest = {"backend": options.backend, "seed": options.seed, "mutants": built}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     tell(f"{len(built)} mutants lie in {folder}; there: scripts/mutate --judge {folder}")
     return PASSED if len(built) >= options.count else SURVIVORS
@@ -308,24 +308,30 @@ def judge_built(options):
     backend = manifest["backend"]
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
 
+    if backend == "cuda" and not mutate_build.has_sanitizer():
+        tell(f"{mutate_build.SANITIZER} is not on the PATH: the suites under it are left out")
+
     def run(programs, suites):
-        limits = {s: options.timeout * (HUGE if stage_of_huge(s) else 1)
-                  for s in (Suite(*entry) for entry in suites)}  # fmt: skip
+        limits = {s: options.timeout * (LONG if stage_of_huge(s) or s.tool else 1) for s in suites}
         return mutate_build.judge(limits, backend, programs, folder, folder)
 
-    if not options.no_base:
-        began = time.monotonic()
-        outcome, label, said = run(folder / "without_a_fault", manifest["without_a_fault"])
-        if outcome != SURVIVED:
-            raise MutateError(f"{label} fails without a fault:\n{said}")
-        tell(f"without a fault all suites pass ({time.monotonic() - began:.0f} s)")
-    entries = []
+    entries, noticed = [], {}
     for e in manifest["mutants"]:
         began = time.monotonic()
-        outcome, label, said = run(folder / e["folder"], e["suites"])
+        suites = {s.label: s for s in (Suite(*entry) for entry in e["suites"])}
+        outcome, label, said = run(folder / e["folder"], suites.values())
         seconds = round(time.monotonic() - began, 1)
         entries.append({**e, "outcome": outcome, "suite": label, "said": said, "seconds": seconds})
         tell(f"{outcome:9s} {seconds:5.1f} s {e['file']}:{e['line']} {e['fault']} {label}")
+        if outcome != SURVIVED:
+            noticed[label] = suites[label]
+    if not options.no_base:
+        # What fails anyway has noticed nothing.
+        began = time.monotonic()
+        outcome, label, said = run(folder / "without_a_fault", noticed.values())
+        if outcome != SURVIVED:
+            raise MutateError(f"{label} fails without a fault:\n{said}")
+        tell(f"without a fault these suites pass ({time.monotonic() - began:.0f} s)")
     return entries
 
 

@@ -11,6 +11,7 @@ from octet_scripts.gate_builds import git
 
 NOTICED, SURVIVED, NOT_BUILT, TIMED_OUT = "noticed", "survived", "not built", "timed out"
 TAIL_CHARACTERS = 2000
+SANITIZER = "compute-sanitizer"
 KEPT_VARIABLES = ("OCTET_PROPERTIES", "OCTET_CPU_THREADS", "OCTET_THRESHOLDS")
 
 
@@ -41,8 +42,15 @@ def suite_command(suite, programs, tests):
     """programs: the folder of the built ones; tests: the tree's tests/."""
     if suite.is_script:
         return ["python3", str(tests / suite.program), *shlex.split(suite.cases), "--failfast"]
-    return [str(programs / suite.program), f"--gtest_filter={suite.cases or '*'}",
-            "--gtest_fail_fast", "--gtest_brief=1"]  # fmt: skip
+    command = [str(programs / suite.program), f"--gtest_filter={suite.cases or '*'}",
+               "--gtest_fail_fast", "--gtest_brief=1"]  # fmt: skip
+    if suite.tool:
+        return [SANITIZER, "--tool", suite.tool, "--error-exitcode", "1", *command]
+    return command
+
+
+def has_sanitizer():
+    return shutil.which(SANITIZER) is not None
 
 
 def environment(backend):
@@ -56,11 +64,13 @@ def environment(backend):
 
 def judge(limits, backend, programs, tests, folder):
     """(outcome, suite that noticed, what it said). Runs suites until one fails; limits: suite ->
-    the seconds that it may take."""
+    the seconds that it may take. Those under a tool that is not here are left out."""
     for suite, limit_s in limits.items():
+        if suite.tool and not has_sanitizer():
+            continue
         status, output = run_bounded(suite_command(suite, programs, tests), limit_s,
                                      cwd=folder, env=environment(backend))  # fmt: skip
-        label = f"{suite.program} {suite.cases}".strip()
+        label = suite.label
         if status is None:
             return TIMED_OUT, label, output[-TAIL_CHARACTERS:]
         # A filter that matches nothing proves nothing: the programs say so with status 2.

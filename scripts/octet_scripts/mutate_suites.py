@@ -12,6 +12,11 @@ SMALL = "-*/4k*:*/5k*:*/12k*"
 class Suite:
     program: str  # of build/tests, or of tests/ where it ends in .py
     cases: str = ""  # a GoogleTest filter; the rest of a Python suite's arguments
+    tool: str = ""  # of compute-sanitizer, which the program runs under
+
+    @property
+    def label(self):
+        return " ".join(filter(None, (self.tool, self.program, self.cases)))
 
     @property
     def is_script(self):
@@ -60,6 +65,9 @@ FAMILIES = (
     (r"scaled", ("gemm_test",), ("scaled_gemm",)),
     (r"gemm|sm90", ("gemm_test",), ("gemm*", "scaled_gemm")),
 )
+# What changes no bit that a suite compares, or seldom: a barrier less, a read beyond the end.
+TOOLS = ("racecheck", "memcheck")
+SANITIZED = "Cuda/*MatchesReference/*x*:-*k_*:*70001*:*131071*:*300001*:Cuda/Gemm_*f16*"
 EVERY_KERNEL = ("quantize_test", "dequantize_test", "transform_test", "gemm_test", "outliers_test",
                 "column_sum_test", "spmm_test")  # fmt: skip
 # Suites of a harness file's own, before the others.
@@ -122,6 +130,7 @@ def suites(path):
         for program in programs:
             found.append(Suite(program, "Cuda/*:" + SMALL))
             found.append(Suite(program, "Cuda/*MatchesReference/4k*"))
+        found += [Suite(program, SANITIZED, tool) for program in programs for tool in TOOLS]
         return found
     found = [Suite("preconditions_test")] if "preconditions" in path else []
     found.append(Suite("property_test", property_filter("Cpu", properties)))
