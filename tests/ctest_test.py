@@ -63,8 +63,10 @@ class CtestProperties(unittest.TestCase):
             )
 
     def test_long_cpu_cases_are_large(self):
-        for name in self.cases(r"^Cpu/.*/12k") + self.cases(r"^Cpu/TrainingStep_f16\.Timing/4k$"):
-            self.assertIn("large", self.labels(name))
+        for pattern in (r"^Cpu/.*/12k", r"^Cpu/TrainingStep_f16\.Timing/4k$",
+                        r"^Cpu/TrainingStepOptions_f16\..*/4k_threshold6$"):  # fmt: skip
+            for name in self.cases(pattern):
+                self.assertIn("large", self.labels(name))
         for name in self.cases(r"^Cpu/Gemm_s8\.MatchesReference/4k"):
             self.assertNotIn("large", self.labels(name))
 

@@ -184,6 +184,27 @@ std::vector<Problem> small_layers_with_options() {
   return problems;
 }
 
+/// What options cost, and what memory they take, shows at a model's size: the smallest one's.
+std::vector<Problem> model_layer_with_options() {
+  const ModelSize& size = model_sizes().front();
+  std::vector<Problem> problems;
+  const auto add = [&](std::string_view suffix, const StepOptions& step,
+                       Distribution distribution) {
+    Problem p =
+        layer_problem(fmt::format("{}_{}", size.test_name(), suffix), size.name, size.layer);
+    p.step = step;
+    p.distribution = distribution;
+    problems.push_back(std::move(p));
+  };
+  for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
+    add(name(layout), {.layout = layout}, Distribution::gaussian);
+  }
+  add("outlier_channels", {}, Distribution::outlier_channels);
+  add("threshold3p5", {.threshold = 3.5f, .outlier_share = 0.125}, Distribution::outlier_channels);
+  add("threshold6", {.threshold = 6}, Distribution::outlier_channels);
+  return problems;
+}
+
 /// Layouts, thresholds, biases and strided tensors.
 class TrainingStepOptions_f16 : public StepSuite<f16> {};
 class TrainingStepOptions_bf16 : public StepSuite<bf16> {};
@@ -191,7 +212,8 @@ class TrainingStepOptions_bf16 : public StepSuite<bf16> {};
 TEST_P(TrainingStepOptions_f16, MatchesReference) { run({}, false); }
 TEST_P(TrainingStepOptions_f16, Timing) { run({}, true); }
 TEST_P(TrainingStepOptions_bf16, MatchesReference) { run({}, false); }
-OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepOptions_f16, small_layers_with_options());
+OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepOptions_f16,
+                              concatenate(model_layer_with_options(), small_layers_with_options()));
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStepOptions_bf16, small_layers_with_options());
 
 /// Every combination of int8 and 16-bit passes.
