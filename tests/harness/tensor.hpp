@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "harness/hash.hpp"
+#include "harness/host_array.hpp"
 #include "harness/inspect.hpp"
 #include "octet/buffer.hpp"
 #include "octet/matrix.hpp"
@@ -38,7 +39,7 @@ HostMatrix<T> to_host(B backend, Matrix<const T> m) {
     return {nullptr, m};
   } else {
     HostMatrix<T> host;
-    host.storage = std::make_shared_for_overwrite<T[]>(static_cast<std::size_t>(m.capacity()));
+    host.storage = host_array<T>(m.capacity());
     set_bytes(host.storage.get(), 0, m.capacity() * static_cast<std::int64_t>(sizeof(T)));
     copy_to_host(backend, host.storage.get(), m.data,
                  static_cast<std::size_t>(m.capacity()) * sizeof(T));
@@ -137,7 +138,7 @@ class Tensor {
       content_ = hash(Matrix<const T>(view()));
     } else {
       const auto count = static_cast<std::size_t>(rows_ * ld_);
-      const auto host = std::make_unique_for_overwrite<T[]>(count);
+      const std::shared_ptr<T[]> host = host_array<T>(rows_ * ld_);
       set_bytes(host.get(), guard_, data_bytes());
       const Matrix<T> written(host.get(), rows_, cols_, RowMajor{ld_});
       fill(written);

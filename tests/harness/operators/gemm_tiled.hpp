@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "harness/host_array.hpp"
 #include "harness/operators/gemm.hpp"
 #include "harness/parallel.hpp"
 #include "octet/layout.hpp"
@@ -40,7 +41,7 @@ struct TiledTensor {
   /// Writes an input through `fill`, which gets a row-major host matrix; padding becomes zero.
   template <class F>
   void fill(const F& fill) {
-    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows * cols));
+    const std::shared_ptr<T[]> packed = host_array<T>(rows * cols);
     const Matrix<T> from(packed.get(), rows, cols);
     fill(from);
     tensor.fill([&](Matrix<T> panels) {
@@ -65,12 +66,11 @@ struct TiledTensor {
 /// A matrix in any layout as a row-major one.
 template <class T>
 struct Unpacked {
-  std::unique_ptr<T[]> storage;  // first touched by many threads, not cleared by one
+  std::shared_ptr<T[]> storage;
   Matrix<const T> view;
 
   template <class L>
-  explicit Unpacked(Matrix<const T, L> m)
-      : storage(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(m.size()))) {
+  explicit Unpacked(Matrix<const T, L> m) : storage(host_array<T>(m.size())) {
     const Matrix<T> to(storage.get(), m.rows, m.cols);
     parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {

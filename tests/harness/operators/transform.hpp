@@ -19,6 +19,7 @@
 
 #include "harness/cuda/matrix_transform.hpp"
 #include "harness/description.hpp"
+#include "harness/host_array.hpp"
 #include "harness/verify.hpp"
 #include "octet/transform.hpp"
 
@@ -97,8 +98,7 @@ class LayoutTensor {
     if constexpr (std::is_same_v<L, RowMajor>) {
       memory_.fill(write);
     } else {
-      const auto storage =
-          std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows_ * cols_));
+      const std::shared_ptr<T[]> storage = host_array<T>(rows_ * cols_);
       const Matrix<T> packed(storage.get(), rows_, cols_);
       write(packed);
       fill([&](std::int64_t i, std::int64_t j) { return packed(i, j); });
