@@ -186,13 +186,22 @@ class Content(unittest.TestCase):
             elif row["backend"] == "cuda":
                 for variant in row["variants"]:
                     if variant["name"].startswith("int8"):
-                        expected |= {f"{variant['time']['median_us'] / 1000:.3f} ms",
+                        ms = variant["time"]["median_us"] / 1000
+                        expected |= {f"{ms:.3f} ms" if ms < 10 else f"{ms:.2f} ms",
                                      f"{variant['ratio']['estimate']:.2f}x"}  # fmt: skip
         rates = [row["rate"] for row in rows if row["operator"] in ("gemm_s8", "scaled_gemm")]
         expected.add(f"int8 tensor cores {max(rate['peak_tops'] for rate in rates):,.0f} TOPS")
         self.assertGreater(len(expected), 20)
         self.assertEqual({text for text in expected if text not in self.said}, set())
         self.assertRegex(self.said, r"[1-9]\d* floors kept, 0 missed, 0 inconclusive")
+
+    def test_steps_of_other_options_stand_beside_each_other(self):
+        tiled = report_data.read(RECORDS / "training_step_layouts_h200.jsonl")
+        (run,) = report_data.runs_of([tiled])
+        self.assertEqual(len(run.cases), len(tiled))
+        self.assertEqual({report_data.step_name(step) for step in run.steps},
+                         {"4k f16 col_turing", "5k f16 col_turing", "4k f16 col_ampere",
+                          "5k f16 col_ampere", "12k f16 col_ampere"})  # fmt: skip
 
     def test_the_readme_shows_the_plot_of_its_record(self):
         plot = rendered(report_data.read(RECORDS / "training_step_h200.jsonl"))["step_1.svg"]

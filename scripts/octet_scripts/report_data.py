@@ -1,7 +1,8 @@
 """What a report is made from: records, put together as runs.
 
 A run is what one device measured at one commit, in one file of records or in several whose cases
-differ. Of a case that a run holds more than once the last record counts; a history shows all.
+differ. Of a case that a run holds more than once with the same options the last record counts; a
+history shows all.
 """
 
 import json
@@ -103,6 +104,7 @@ def case_of(record):
         json.dumps(at(record, "policy"), sort_keys=True),
         at(record, "time", "mode"),
         at(record, "time", "state"),
+        table.Step(record).options(),
     )
 
 
@@ -210,12 +212,8 @@ def newest(runs, wanted):
 
 def step_name(step):
     """12k f16, and what is unusual about it."""
-    text = f"{step.size} {step.dtype}"
-    data, policy = at(step.record, "data"), at(step.record, "policy") or {}
-    if data not in (None, "gaussian"):
-        text += f" {data}"
-    if at(step.record, "step", "gradient_rounding") == "stochastic":
-        text += " stochastic"
+    text = " ".join((step.size, step.dtype, *step.options()))
+    policy = at(step.record, "policy") or {}
     native = [name for name in ("fprop", "dgrad", "wgrad") if policy.get(name) == "native"]
     return text + (f", 16-bit {' '.join(native)}" if native else "")
 
