@@ -138,16 +138,23 @@ TEST_P(TrainingStep_bf16, Timing) { run(options().policy, true); }
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_f16, concatenate(model_layers(), small_layers()));
 OCTET_INSTANTIATE_ON_BACKENDS(TrainingStep_bf16, concatenate(model_layers(), small_layers()));
 
+/// A problem with options of its own, which its name says.
+Problem with_options(Problem p, std::string_view suffix, const StepOptions& step,
+                     Distribution distribution) {
+  p.name += fmt::format("_{}", suffix);
+  p.step = step;
+  p.distribution = distribution;
+  return p;
+}
+
 /// Small steps with options of their own, which their names say.
 std::vector<Problem> small_layers_with_options() {
   const LayerShape kOdd{2, 3, 20, 36}, kPrime{1, 33, 65, 129}, kRound{2, 64, 128, 256};
   std::vector<Problem> problems;
   const auto add = [&](const LayerShape& layer, std::string_view suffix, const StepOptions& step,
                        Distribution distribution = Distribution::gaussian) {
-    Problem p = layer_problem(fmt::format("{}_{}", shape_text(layer), suffix), "", layer);
-    p.step = step;
-    p.distribution = distribution;
-    problems.push_back(std::move(p));
+    const Problem plain = layer_problem(shape_text(layer), "", layer);
+    problems.push_back(with_options(plain, suffix, step, distribution));
   };
   for (const LayerShape& layer : {LayerShape{1, 1, 1, 1}, kOdd, kPrime, kRound}) {
     for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
@@ -186,15 +193,11 @@ std::vector<Problem> small_layers_with_options() {
 
 /// What options cost, and what memory they take, shows at a model's size: the smallest one's.
 std::vector<Problem> model_layer_with_options() {
-  const ModelSize& size = model_sizes().front();
+  const Problem plain = model_layers().front();
   std::vector<Problem> problems;
   const auto add = [&](std::string_view suffix, const StepOptions& step,
                        Distribution distribution) {
-    Problem p =
-        layer_problem(fmt::format("{}_{}", size.test_name(), suffix), size.name, size.layer);
-    p.step = step;
-    p.distribution = distribution;
-    problems.push_back(std::move(p));
+    problems.push_back(with_options(plain, suffix, step, distribution));
   };
   for (const StepLayout layout : {StepLayout::col_turing, StepLayout::col_ampere}) {
     add(name(layout), {.layout = layout}, Distribution::gaussian);
