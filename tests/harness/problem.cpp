@@ -55,8 +55,9 @@ std::vector<Problem> model_list_products(Pass pass) {
   return problems;
 }
 
-/// Tiles of the kernels are 8, 256 or 1024 rows, 16, 32 or 512 columns and slabs of 624 or 1248
-/// of K.
+/// Tiles of the kernels are 8, 256 or 1024 rows and 8, 32 or 512 columns. Up to 7,000 of K in 16 bits
+/// (14,000 in 8) are whole rows of a half of a multiprocessor's shared memory, up to twice as many of
+/// all of it, and more are slabs. 16 entries make a column long.
 std::vector<Problem> hostile_list_products() {
   return {with_entries(product(0, 5, 4), Entries::none),
           with_entries(product(5, 0, 4), Entries::none),
@@ -75,7 +76,10 @@ std::vector<Problem> hostile_list_products() {
           with_entries(product(1025, 33, 96, 8), Entries::scattered),
           with_entries(product(2111, 31, 61), Entries::scattered),
           with_entries(product(9, 1031, 509), Entries::columns),
+          with_entries(product(304, 33, 520), Entries::columns),
           with_entries(product(24, 40, 6007, 5), Entries::full_row),
+          with_entries(product(24, 40, 7321, 5), Entries::full_row),
+          with_entries(product(24, 40, 15013), Entries::full_row),
           with_entries(product(61, 96, 160), Entries::scattered, true),
           with_entries(product(40, 33, 129, 7), Entries::full_row, true),
           with_entries(product(5, 3, 300001), Entries::columns)};
