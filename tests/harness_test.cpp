@@ -17,9 +17,11 @@
 #include <utility>
 #include <vector>
 
+#include "harness/absmaxes.hpp"
 #include "harness/check.hpp"
 #include "harness/freivalds.hpp"
 #include "harness/hash.hpp"
+#include "harness/line_sums.hpp"
 #include "harness/parallel.hpp"
 #include "harness/problem.hpp"
 #include "harness/quantized_product.hpp"
@@ -952,6 +954,97 @@ TEST(CompareBounded, JudgesEachSampleByItsBound) {
                                      return Expected{0, 1};
                                    }),
                    "MISTRUSTED"));
+}
+
+// ------------------------------------------------------------------------------------- vector code
+
+template <class T>
+void expect_absmaxes(std::int64_t rows, std::int64_t cols, std::int64_t padding) {
+  Owned<T> x(rows, cols, T(kNan), padding);
+  fill(x.view(), Distribution::gaussian, 1.0f, 7);
+  x(rows / 2, cols / 3) = T(kInf);
+  x(rows - 1, cols - 1) = T(-kNan);
+  for (std::int64_t j = 0; j < cols; ++j) x(0, j) = T(-0.0f);
+  const Matrix<const T> view = std::as_const(x).view();
+  const std::vector<float> of_rows = row_absmaxes(view), of_cols = col_absmaxes(view);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float truth = reference::row_absmax(view, i);
+    EXPECT_TRUE(same_bits(of_rows[static_cast<std::size_t>(i)], truth)) << "row " << i;
+  }
+  for (std::int64_t j = 0; j < cols; ++j) {
+    const float truth = reference::col_absmax(view, j);
+    EXPECT_TRUE(same_bits(of_cols[static_cast<std::size_t>(j)], truth)) << "column " << j;
+  }
+}
+
+TEST(Absmaxes, AreTheReferences) {
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {5, 7}, {65, 33}, {301, 1029}}) {
+    expect_absmaxes<f16>(rows, cols, 3);
+    expect_absmaxes<bf16>(rows, cols, 0);
+    expect_absmaxes<f32>(rows, cols, 5);
+  }
+}
+
+TEST(LineSums, TakeEveryElementWithItsWeight) {
+  const auto square = [](double x) { return x * x; };
+  for (const std::int64_t length : {1, 15, 16, 17, 255, 256, 257, 700}) {
+    constexpr std::int64_t kCount = 9;
+    Owned<bf16> x(kCount, length, bf16(kNan), 3);
+    for (std::int64_t n = 0; n < kCount; ++n) {
+      for (std::int64_t k = 0; k < length; ++k) {
+        x(n, k) = bf16(static_cast<float>((3 * n + 5 * k) % 17 - 8));
+      }
+    }
+    std::vector<double> of_length(static_cast<std::size_t>(length)), of_count(kCount);
+    for (std::size_t k = 0; k < of_length.size(); ++k) of_length[k] = static_cast<double>(k + 1);
+    for (std::size_t n = 0; n < of_count.size(); ++n) of_count[n] = static_cast<double>(2 * n + 1);
+    std::vector<double> along(kCount), across(of_length.size());
+    for (std::size_t n = 0; n < along.size(); ++n) {
+      for (std::size_t k = 0; k < across.size(); ++k) {
+        const auto value = static_cast<double>(
+            static_cast<float>(x(static_cast<std::int64_t>(n), static_cast<std::int64_t>(k))));
+        along[n] += of_length[k] * square(value);
+        across[k] += of_count[n] * square(value);
+      }
+    }
+    const Lines<bf16> lines{x.data.data(), kCount, length, x.ld};
+    EXPECT_EQ(sums_along(lines, of_length, square), along) << length;
+    EXPECT_EQ(sums_across(lines, of_count, square), across) << length;
+  }
+}
+
+template <class T>
+void expect_half_ulps(int fraction_bits, int min_exponent) {
+  for (const double x : {0.0, 0x1p-200, 0x1p-130, 0x1.8p-126, 0x1p-25, 0x1p-14, 0x1.fp-14, 0.75,
+                         1.0, 1.999, 3.0, 65504.0, 0x1.8p100}) {
+    const int exponent = x == 0 ? min_exponent : std::max(std::ilogb(x), min_exponent);
+    EXPECT_EQ(half_ulp<T>(x), std::ldexp(0.5, exponent - fraction_bits)) << x;
+  }
+}
+
+TEST(HalfUlp, IsHalfTheStepOfTheBinade) {
+  expect_half_ulps<f16>(10, -14);
+  expect_half_ulps<bf16>(7, -126);
+  expect_half_ulps<f32>(23, -126);
+}
+
+TEST(CompareBits, ReadsATransposedTruthInBlocks) {
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {63, 65}, {64, 64}, {130, 67}}) {
+    Owned<s8> x(rows, cols, s8{0}, 3), y(cols, rows);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < cols; ++j) {
+        y(j, i) = x(i, j) = static_cast<s8>(1 + (7 * i + 3 * j) % 100);
+      }
+    }
+    const auto truth =
+        truth_from(transposed(std::as_const(x).view()),
+                   [](std::int64_t, std::int64_t, s8 value) { return static_cast<s8>(-value); });
+    for (auto& value : y.data) value = static_cast<s8>(-value);
+    EXPECT_TRUE(compare_bits("y", std::as_const(y).view(), truth).passed);
+    y(cols - 1, rows / 2) = 0;
+    const Check check = compare_bits("y", std::as_const(y).view(), truth);
+    EXPECT_EQ(check.mismatches, 1);
+  }
 }
 
 // ------------------------------------------------------------------------------------- reference

@@ -4,6 +4,7 @@
 // Numerics Definition", 2018), e4m3 the eight-bit type of that name in OCP's "8-bit Floating Point
 // Specification", 2023. All are storage only: arithmetic happens in float. Every conversion to a
 // narrower type rounds once, to nearest, ties to even, and is bit-exact on every backend.
+// Conversions select instead of branching, so that loops over them become vector code.
 #pragma once
 
 #include <bit>
@@ -35,31 +36,27 @@ struct f16 {
   constexpr explicit operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t magnitude = bits & 0x7fffu;
-    if (magnitude >= 0x7c00u) {
-      return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
-    }
     // Moving exponent and fraction into place leaves a float that is 2^112 too small, subnormals
     // included; the multiplication is exact.
     const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
+    const std::uint32_t number = std::bit_cast<std::uint32_t>(scaled);
+    const std::uint32_t infinite = 0x7f800000u | (magnitude & 0x3ffu) << 13;  // or NaN
+    return std::bit_cast<float>(sign | (magnitude < 0x7c00u ? number : infinite));
   }
 
  private:
   static constexpr std::uint16_t round(float value) {
     const std::uint32_t word = std::bit_cast<std::uint32_t>(value);
-    const std::uint32_t sign = (word >> 16) & 0x8000u;
     const std::uint32_t magnitude = word & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-    if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) {
-      // Subnormal result: adding 1/2 makes the float adder round at the last bit of an f16
-      // subnormal.
-      const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
-      return static_cast<std::uint16_t>(sign |
-                                        (std::bit_cast<std::uint32_t>(rounded) - 0x3f000000u));
-    }
     const std::uint32_t odd = (magnitude >> 13) & 1u;
-    return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
+    const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + odd) >> 13;
+    // Adding 1/2 makes the float adder round at the last bit of an f16 subnormal.
+    const std::uint32_t subnormal =
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+    const std::uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;
+    const std::uint32_t number = magnitude < 0x477ff000u ? finite : 0x7c00u;
+    return static_cast<std::uint16_t>(((word >> 16) & 0x8000u) |
+                                      (magnitude > 0x7f800000u ? 0x7e00u : number));
   }
 };
 
@@ -109,14 +106,13 @@ struct e4m3 {
   constexpr explicit operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x80u) << 24;
     const std::uint32_t magnitude = bits & 0x7fu;
-    if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
     // As for f16: 2^120 too small, subnormals included.
     const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
+    const std::uint32_t number = std::bit_cast<std::uint32_t>(scaled);
+    return std::bit_cast<float>(sign | (magnitude == 0x7fu ? 0x7fc00000u : number));
   }
 
  private:
-  /// Selects instead of branching, so that loops over it become vector code.
   static constexpr std::uint8_t round(float value) {
     constexpr std::uint32_t kLargest = 0x43e00000u, kLeastNormal = 0x3c800000u;  // 448, 2^-6
     const std::uint32_t word = std::bit_cast<std::uint32_t>(value);

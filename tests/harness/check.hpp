@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -56,16 +57,27 @@ inline constexpr std::int64_t kReportTile = 128;
 
 // ------------------------------------------------------------------------------------- values
 
+/// Comparisons here do not branch, so that loops over them become vector code.
 template <class T>
-bool same_bits(T a, T b) {
+bool is_nan(const T& x) {
+  if constexpr (std::is_same_v<T, f16>) return (x.bits & 0x7fffu) > 0x7c00u;
+  if constexpr (std::is_same_v<T, bf16>) return (x.bits & 0x7fffu) > 0x7f80u;
+  if constexpr (std::is_same_v<T, e4m3>) return (x.bits & 0x7fu) == 0x7fu;
+  if constexpr (std::is_same_v<T, f32>) {
+    return (std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) > 0x7f800000u;
+  }
+  return false;
+}
+
+template <class T>
+bool same_bits(const T& a, const T& b) {
   if constexpr (std::is_integral_v<T>) {
     return a == b;
   } else if constexpr (sizeof(T) <= 2) {
-    const auto is_nan = [](T x) { return std::isnan(static_cast<float>(x)); };
-    return a.bits == b.bits || (is_nan(a) && is_nan(b));
+    return (a.bits == b.bits) | (is_nan(a) & is_nan(b));
   } else {
-    return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
-           (std::isnan(a) && std::isnan(b));
+    return (std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b)) |
+           (is_nan(a) & is_nan(b));
   }
 }
 
@@ -80,13 +92,27 @@ double to_double(T x) {
 
 /// Zero or NaN: what a kernel that does nothing or fails also leaves behind.
 template <class T>
-bool is_blank(T x) {
+bool is_blank(const T& x) {
   if constexpr (std::is_integral_v<T>) {
     return x == 0;
+  } else if constexpr (sizeof(T) == 1) {
+    return ((x.bits & 0x7fu) == 0) | is_nan(x);
+  } else if constexpr (sizeof(T) == 2) {
+    return ((x.bits & 0x7fffu) == 0) | is_nan(x);
   } else {
-    const float value = static_cast<float>(x);
-    return value == 0 || std::isnan(value);
+    return (x == 0) | is_nan(x);
   }
+}
+
+/// Half the distance between numbers of T, f16, bf16 or f32, at this magnitude.
+template <class T>
+double half_ulp(double magnitude) {
+  constexpr bool kIsF16 = std::is_same_v<T, f16>;
+  constexpr int kFractionBits = kIsF16 ? 10 : std::is_same_v<T, bf16> ? 7 : 23;
+  constexpr std::int64_t kBias = 1023, kMinExponent = kIsF16 ? -14 : -126;
+  const std::int64_t exponent = (std::bit_cast<std::int64_t>(magnitude) >> 52) - kBias;
+  const std::int64_t of_result = std::max(exponent, kMinExponent) - kFractionBits - 1;
+  return std::bit_cast<double>((of_result + kBias) << 52);
 }
 
 /// Numbers of T from a to b.
@@ -119,6 +145,13 @@ std::string to_text(e4m3 x);
 
 // ------------------------------------------------------------------------------------- bits
 
+/// Of a matrix, at most kBlock rows and columns: suits the caches also where the truth is read
+/// across its rows.
+struct Block {
+  std::int64_t row_begin, row_end, col_begin, col_end;
+};
+inline constexpr std::int64_t kBlock = 64;
+
 namespace detail {
 
 /// Where mismatches lie; filled only once something is known to be wrong.
@@ -139,9 +172,21 @@ std::string describe(std::string_view what, const Differences& differences,
                      const Neighbourhood& actual);
 std::string describe_blank(std::string_view what, std::int64_t blank, std::int64_t compared);
 
-/// body(row_begin, row_end, col_begin, col_end) over blocks that suit the caches also where the
-/// truth is read across its rows; done(end of a task) reduces. Tasks are consecutive blocks.
-inline constexpr std::int64_t kBlock = 64;
+/// The truth by coordinate within a block: what expected(block) makes, or else `expected` itself.
+template <class F>
+decltype(auto) in_block(const F& expected, const Block& block) {
+  if constexpr (std::is_invocable_v<const F&, const Block&>) {
+    return expected(block);
+  } else {
+    return (expected);
+  }
+}
+template <class F>
+auto at(const F& expected, std::int64_t i, std::int64_t j) {
+  return in_block(expected, {i, i + 1, j, j + 1})(i, j);
+}
+
+/// A task has consecutive blocks, task(block) for each, and reduces at its end.
 template <class MakeTask>
 void for_each_block(std::int64_t rows, std::int64_t cols, const MakeTask& make_task) {
   if (rows <= 0 || cols <= 0) return;
@@ -151,7 +196,7 @@ void for_each_block(std::int64_t rows, std::int64_t cols, const MakeTask& make_t
     auto task = make_task();
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t i = t / across * kBlock, j = t % across * kBlock;
-      task(i, std::min(rows, i + kBlock), j, std::min(cols, j + kBlock));
+      task(Block{i, std::min(rows, i + kBlock), j, std::min(cols, j + kBlock)});
     }
   });
 }
@@ -163,7 +208,7 @@ void locate(std::string_view what, Matrix<T, L> actual, const F& expected, Check
   std::pair<std::int64_t, std::int64_t> first{-1, -1}, last{-1, -1};
   for (std::int64_t i = 0; i < actual.rows; ++i) {
     for (std::int64_t j = 0; j < actual.cols; ++j) {
-      const Value e = expected(i, j), a = actual(i, j);
+      const Value e = at(expected, i, j), a = actual(i, j);
       if (same_bits(a, e)) continue;
       if (first.first < 0) first = {i, j};
       last = {i, j};
@@ -179,17 +224,17 @@ void locate(std::string_view what, Matrix<T, L> actual, const F& expected, Check
   }
   check.message = describe(
       what, found, first, last,
-      [&](std::int64_t i, std::int64_t j) { return to_text(Value(expected(i, j))); },
+      [&](std::int64_t i, std::int64_t j) { return to_text(Value(at(expected, i, j))); },
       [&](std::int64_t i, std::int64_t j) { return to_text(Value(actual(i, j))); });
 }
 
 }  // namespace detail
 
-/// Every element of `actual` against expected(i, j), bit for bit; NaN equals NaN.
+/// Every element of `actual` against expected(i, j), bit for bit; NaN equals NaN. Or against
+/// expected(block)(i, j), for a truth that is made block by block.
 template <class T, class L, class F>
-requires std::is_invocable_v<const F&, std::int64_t, std::int64_t> Check
-compare_bits(std::string_view what, Matrix<T, L> actual, const F& expected,
-             Zeros zeros = Zeros::mistrusted) {
+Check compare_bits(std::string_view what, Matrix<T, L> actual, const F& expected,
+                   Zeros zeros = Zeros::mistrusted) {
   using Value = std::remove_const_t<T>;
   Check check;
   check.kind = "bits";
@@ -206,15 +251,23 @@ compare_bits(std::string_view what, Matrix<T, L> actual, const F& expected,
       std::mutex& mutex;
       std::int64_t mismatches = 0, blank = 0;
 
-      void operator()(std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
-                      std::int64_t col_end) {
+      void operator()(const Block& block) {
         std::int64_t wrong = 0, empty = 0;
-        for (std::int64_t i = row_begin; i < row_end; ++i) {
-          for (std::int64_t j = col_begin; j < col_end; ++j) {
-            const Value e = expected(i, j);
-            wrong += !same_bits<Value>(actual(i, j), e);
-            empty += is_blank(e);
+        std::array<Value, static_cast<std::size_t>(kBlock)> truth;
+        const auto count = static_cast<std::size_t>(block.col_end - block.col_begin);
+        const auto& truth_of = detail::in_block(expected, block);
+        for (std::int64_t i = block.row_begin; i < block.row_end; ++i) {
+          for (std::size_t n = 0; n < count; ++n) {
+            truth[n] = truth_of(i, block.col_begin + static_cast<std::int64_t>(n));
           }
+          int wrong_of_row = 0, empty_of_row = 0;
+          for (std::size_t n = 0; n < count; ++n) {
+            const Value& a = actual(i, block.col_begin + static_cast<std::int64_t>(n));
+            wrong_of_row += !same_bits<Value>(a, truth[n]);
+            empty_of_row += is_blank(truth[n]);
+          }
+          wrong += wrong_of_row;
+          empty += empty_of_row;
         }
         mismatches += wrong;
         blank += empty;
@@ -238,6 +291,44 @@ compare_bits(std::string_view what, Matrix<T, L> actual, const F& expected,
     check.message = detail::describe_blank(what, blank, check.compared);
   }
   return check;
+}
+
+namespace detail {
+
+/// A block of a matrix, copied to where its rows lie in one piece.
+template <class T>
+class BlockCopy {
+ public:
+  BlockCopy(Matrix<const T, ColMajor> x, const Block& block) : block_(block) {
+    for (std::int64_t j = block.col_begin; j < block.col_end; ++j) {
+      for (std::int64_t i = block.row_begin; i < block.row_end; ++i) values_[at(i, j)] = x(i, j);
+    }
+  }
+  T operator()(std::int64_t i, std::int64_t j) const { return values_[at(i, j)]; }
+
+ private:
+  std::size_t at(std::int64_t i, std::int64_t j) const {
+    return static_cast<std::size_t>((i - block_.row_begin) * kBlock + (j - block_.col_begin));
+  }
+
+  Block block_;
+  std::array<T, static_cast<std::size_t>(kBlock* kBlock)> values_{};
+};
+
+}  // namespace detail
+
+/// value(i, j, x(i, j)) as a truth.
+template <class T, class L, class F>
+auto truth_from(Matrix<const T, L> x, const F& value) {
+  if constexpr (std::is_same_v<L, ColMajor>) {
+    return [x, value](const Block& block) {
+      return [value, copy = detail::BlockCopy<T>(x, block)](std::int64_t i, std::int64_t j) {
+        return value(i, j, copy(i, j));
+      };
+    };
+  } else {
+    return [x, value](std::int64_t i, std::int64_t j) { return value(i, j, x(i, j)); };
+  }
 }
 
 /// The same for expected(i).
@@ -305,18 +396,37 @@ compare_norms(std::string_view what, Matrix<T, L> actual, const F& expected, con
       part.rows.resize(static_cast<std::size_t>(i1 - i0));
       part.cols.resize(static_cast<std::size_t>(j1 - j0));
       for (std::int64_t i = i0; i < i1; ++i) {
+        constexpr std::int64_t kLanes = 8;  // hide the additions' latency
+        struct Lane {
+          double error = 0, expected = 0, actual = 0, cross = 0, max_abs = 0;
+        };
+        std::array<Lane, static_cast<std::size_t>(kLanes)> lanes;
+        detail::ErrorSums* const cols = part.cols.data();
+        const auto add = [&](std::int64_t j, Lane& lane) {
+          const double e = to_double(expected(i, j)), a = to_double(actual(i, j)), d = a - e;
+          lane.error += d * d;
+          lane.expected += e * e;
+          lane.actual += a * a;
+          lane.cross += a * e;
+          lane.max_abs = std::max(lane.max_abs, std::fabs(d));
+          cols[j - j0].error += d * d;
+          cols[j - j0].expected += e * e;
+        };
+        std::int64_t next = j0;
+        for (; next + kLanes <= j1; next += kLanes) {
+          for (std::int64_t n = 0; n < kLanes; ++n) {
+            add(next + n, lanes[static_cast<std::size_t>(n)]);
+          }
+        }
+        for (; next < j1; ++next) add(next, lanes[0]);
         detail::ErrorSums row;
         double squares = 0, cross = 0, max_abs = 0;
-        detail::ErrorSums* col = part.cols.data();
-        for (std::int64_t j = j0; j < j1; ++j, ++col) {
-          const double e = to_double(expected(i, j)), a = to_double(actual(i, j)), d = a - e;
-          row.error += d * d;
-          row.expected += e * e;
-          col->error += d * d;
-          col->expected += e * e;
-          squares += a * a;
-          cross += a * e;
-          max_abs = std::max(max_abs, std::fabs(d));
+        for (const Lane& lane : lanes) {
+          row.error += lane.error;
+          row.expected += lane.expected;
+          squares += lane.actual;
+          cross += lane.cross;
+          max_abs = std::max(max_abs, lane.max_abs);
         }
         part.rows[static_cast<std::size_t>(i - i0)] = row;
         part.actual += squares;

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "harness/parallel.hpp"
+#include "harness/line_sums.hpp"
 #include "harness/random.hpp"
 
 namespace octet::harness {
@@ -21,51 +21,15 @@ Operand<T> flipped(Operand<T> m) {
 
 /// sum over rows r of weights[r] f(m(r, c)), for each column c.
 template <class T, class F>
-std::vector<double> column_sums(const Operand<T>& m, const std::vector<double>& weights, F f) {
-  std::vector<double> sums(static_cast<std::size_t>(m.cols));
-  constexpr std::int64_t kStrip = 128;
-  if (m.transposed) {
-    constexpr std::int64_t kLines = 4;
-    parallel_for(m.cols, 2 * kLines, [&](std::int64_t begin, std::int64_t end) {
-      std::int64_t c = begin;
-      // Several lines hide the additions' latency.
-      for (; c + kLines <= end; c += kLines) {
-        double sum[kLines] = {};
-        for (std::int64_t r = 0; r < m.rows; ++r) {
-          const double weight = weights[static_cast<std::size_t>(r)];
-          for (std::int64_t n = 0; n < kLines; ++n) {
-            sum[n] += weight * f(static_cast<float>(m.data[(c + n) * m.ld + r]));
-          }
-        }
-        std::copy_n(sum, kLines, sums.begin() + c);
-      }
-      for (; c < end; ++c) {
-        const T* line = m.data + c * m.ld;
-        double sum = 0;
-        for (std::int64_t r = 0; r < m.rows; ++r) {
-          sum += weights[static_cast<std::size_t>(r)] * f(static_cast<float>(line[r]));
-        }
-        sums[static_cast<std::size_t>(c)] = sum;
-      }
-    });
-    return sums;
-  }
-  parallel_for((m.cols + kStrip - 1) / kStrip, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = begin * kStrip, last = std::min(end * kStrip, m.cols);
-    for (std::int64_t r = 0; r < m.rows; ++r) {
-      const T* line = m.data + r * m.ld;
-      const double weight = weights[static_cast<std::size_t>(r)];
-      for (std::int64_t c = first; c < last; ++c) {
-        sums[static_cast<std::size_t>(c)] += weight * f(static_cast<float>(line[c]));
-      }
-    }
-  });
-  return sums;
+std::vector<double> column_sums(const Operand<T>& m, const std::vector<double>& weights,
+                                const F& f) {
+  if (m.transposed) return sums_along(Lines<T>{m.data, m.cols, m.rows, m.ld}, weights, f);
+  return sums_across(Lines<T>{m.data, m.rows, m.cols, m.ld}, weights, f);
 }
 
 /// sum over columns c of weights[c] f(m(r, c)), for each row r.
 template <class T, class F>
-std::vector<double> row_sums(const Operand<T>& m, const std::vector<double>& weights, F f) {
+std::vector<double> row_sums(const Operand<T>& m, const std::vector<double>& weights, const F& f) {
   return column_sums(flipped(m), weights, f);
 }
 

@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "harness/absmaxes.hpp"
 #include "harness/freivalds.hpp"
 #include "harness/parallel.hpp"
 #include "harness/projection.hpp"
@@ -27,7 +28,6 @@ namespace octet::harness {
 namespace {
 
 constexpr std::int64_t kCompleteProducts = 1 << 24;
-constexpr std::int64_t kTaskElements = 1 << 17;
 
 void extent(std::string_view function, std::string_view what, std::int64_t value,
             std::int64_t expected) {
@@ -42,47 +42,6 @@ Check nothing_to_compare() {
   check.kind = "bits";
   check.exact = true;
   return check;
-}
-
-std::int64_t rows_of_task(std::int64_t cols) {
-  return std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, cols));
-}
-
-template <class T>
-std::vector<float> row_absmaxes(Matrix<const T> x) {
-  std::vector<float> absmax(static_cast<std::size_t>(x.rows));
-  parallel_for(x.rows, rows_of_task(x.cols), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      absmax[static_cast<std::size_t>(i)] = reference::row_absmax(x, i);
-    }
-  });
-  return absmax;
-}
-
-/// By blocks of rows, as memory lies: column by column a full-size matrix takes minutes.
-template <class T>
-std::vector<float> col_absmaxes(Matrix<const T> x) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  std::vector<float> absmax(static_cast<std::size_t>(x.cols));
-  std::mutex mutex;
-  const std::int64_t grain = std::max(rows_of_task(x.cols), std::min<std::int64_t>(64, x.rows));
-  parallel_for(x.rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> block(absmax.size());
-    for (std::int64_t i = begin; i < end; ++i) {
-      const T* row = &x(i, 0);
-      for (std::size_t j = 0; j < block.size(); ++j) {
-        const float magnitude = std::fabs(static_cast<float>(row[j]));
-        // NaN compares false with everything; as infinity it stays the maximum.
-        block[j] = std::max(block[j], magnitude < kInfinity ? magnitude : kInfinity);
-      }
-    }
-    const std::lock_guard lock(mutex);
-    for (std::size_t j = 0; j < block.size(); ++j) absmax[j] = std::max(absmax[j], block[j]);
-  });
-  for (float& a : absmax) {
-    if (a == kInfinity) a = std::numeric_limits<float>::quiet_NaN();
-  }
-  return absmax;
 }
 
 /// By strips of columns that are copied first, each column in one piece: where it lies, every
@@ -127,23 +86,26 @@ Check compare_rows(std::string_view what, Matrix<const T, L> x, const MaybeStoch
                    Matrix<const s8> q, const std::vector<float>& absmax, Zeros zeros) {
   const std::vector<float> factor = multipliers(absmax);
   if (!rounding) {
-    return compare_bits(
-        what, q,
-        [&, f = factor.data()](std::int64_t i, std::int64_t j) {
-          return reference::quantize_by(static_cast<float>(x(i, j)), f[i]);
-        },
-        zeros);
+    return compare_bits(what, q,
+                        truth_from(x,
+                                   [f = factor.data()](std::int64_t i, std::int64_t, T value) {
+                                     return reference::quantize_by(static_cast<float>(value), f[i]);
+                                   }),
+                        zeros);
   }
   constexpr bool kAsItLies = std::is_same_v<L, RowMajor>;
-  return compare_bits(
-      what, q,
-      [&, f = factor.data()](std::int64_t i, std::int64_t j) {
-        const std::uint32_t word =
-            kAsItLies ? reference::rounding_word(rounding->seed, rounding->offset, i, j, x.cols)
-                      : reference::rounding_word(rounding->seed, rounding->offset, j, i, x.rows);
-        return s8{reference::quantize_stochastically_by(static_cast<float>(x(i, j)), f[i], word)};
-      },
-      zeros);
+  return compare_bits(what, q,
+                      truth_from(x,
+                                 [&, f = factor.data()](std::int64_t i, std::int64_t j, T value) {
+                                   const auto [seed, offset] = *rounding;
+                                   const std::uint32_t word =
+                                       kAsItLies
+                                           ? reference::rounding_word(seed, offset, i, j, x.cols)
+                                           : reference::rounding_word(seed, offset, j, i, x.rows);
+                                   return s8{reference::quantize_stochastically_by(
+                                       static_cast<float>(value), f[i], word)};
+                                 }),
+                      zeros);
 }
 
 template <class T, class L>
@@ -181,15 +143,6 @@ bool panels_match(Matrix<const T, From> x, Matrix<const T, To> y) {
     }
   });
   return all;
-}
-
-/// Half the distance between numbers of T at this magnitude.
-template <class T>
-double half_ulp(double magnitude) {
-  constexpr bool kIsF16 = std::is_same_v<T, f16>;
-  constexpr int kFractionBits = kIsF16 ? 10 : 7, kMinExponent = kIsF16 ? -14 : -126;
-  const int exponent = magnitude == 0 ? kMinExponent : std::ilogb(magnitude);
-  return std::ldexp(1.0, std::max(exponent, kMinExponent) - kFractionBits - 1);
 }
 
 template <class T>

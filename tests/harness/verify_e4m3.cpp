@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <mutex>
 #include <stdexcept>
@@ -11,10 +10,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "harness/parallel.hpp"
+#include "harness/absmaxes.hpp"
+#include "harness/line_sums.hpp"
 #include "harness/projection.hpp"
 #include "harness/random.hpp"
-#include "reference/quantize.hpp"
 #include "reference/quantize_e4m3.hpp"
 
 namespace octet::harness {
@@ -32,38 +31,6 @@ void extent(std::string_view function, std::string_view what, std::int64_t value
       fmt::format("{}: {} is {} but must be {}", function, what, value, expected));
 }
 
-template <class T>
-std::vector<float> row_absmaxes(Matrix<const T> x) {
-  std::vector<float> absmax(static_cast<std::size_t>(x.rows));
-  parallel_for(x.rows, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      absmax[static_cast<std::size_t>(i)] = reference::row_absmax(x, i);
-    }
-  });
-  return absmax;
-}
-
-/// By strips of columns that are copied first, so that a column lies in one piece.
-template <class T>
-std::vector<float> col_absmaxes(Matrix<const T> x) {
-  constexpr std::int64_t kStrip = 32;
-  std::vector<float> absmax(static_cast<std::size_t>(x.cols));
-  parallel_for((x.cols + kStrip - 1) / kStrip, 1, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t strip = first; strip < last; ++strip) {
-      const std::int64_t begin = strip * kStrip, cols = std::min(kStrip, x.cols - begin);
-      std::vector<T> storage(static_cast<std::size_t>(x.rows * cols));
-      const Matrix<T, ColMajor> copy(storage.data(), x.rows, cols);
-      for (std::int64_t i = 0; i < x.rows; ++i) {
-        for (std::int64_t j = 0; j < cols; ++j) copy(i, j) = x(i, begin + j);
-      }
-      for (std::int64_t j = 0; j < cols; ++j) {
-        absmax[static_cast<std::size_t>(begin + j)] = reference::col_absmax(copy, j);
-      }
-    }
-  });
-  return absmax;
-}
-
 Check compare_scales(std::string_view what, Vector<const float> actual,
                      const std::vector<float>& absmax) {
   return compare_bits(what, actual, [&](std::int64_t i) {
@@ -77,9 +44,10 @@ Check compare_rows(std::string_view what, Matrix<const T, L> x, Matrix<const e4m
                    const std::vector<float>& absmax) {
   std::vector<float> factor(absmax.size());
   std::transform(absmax.begin(), absmax.end(), factor.begin(), reference::multiplier_e4m3);
-  return compare_bits(what, q, [&, f = factor.data()](std::int64_t i, std::int64_t j) {
-    return reference::quantize_e4m3_by(static_cast<float>(x(i, j)), f[i]);
-  });
+  return compare_bits(what, q,
+                      truth_from(x, [f = factor.data()](std::int64_t i, std::int64_t, T value) {
+                        return reference::quantize_e4m3_by(static_cast<float>(value), f[i]);
+                      }));
 }
 
 Check nothing_to_compare() {
@@ -87,27 +55,6 @@ Check nothing_to_compare() {
   check.kind = "bits";
   check.exact = true;
   return check;
-}
-
-/// Half the distance between numbers of T at this magnitude.
-template <class T>
-double half_ulp(double magnitude) {
-  constexpr int kFractionBits = kDType<T> == DType::f16 ? 10 : kDType<T> == DType::bf16 ? 7 : 23;
-  constexpr int kMinExponent = kDType<T> == DType::f16 ? -14 : -126;
-  const int exponent = magnitude == 0 ? kMinExponent : std::ilogb(magnitude);
-  return std::ldexp(1.0, std::max(exponent, kMinExponent) - kFractionBits - 1);
-}
-
-double value_of(e4m3 x) {
-  static const auto values = [] {
-    std::array<double, 256> all{};
-    for (int code = 0; code < 256; ++code) {
-      all[static_cast<std::size_t>(code)] =
-          static_cast<float>(e4m3::from_bits(static_cast<std::uint8_t>(code)));
-    }
-    return all;
-  }();
-  return values[x.bits];
 }
 
 template <class T>
@@ -147,36 +94,13 @@ Doubles scaled(const Doubles& weights, Vector<const float> scale) {
   return all;
 }
 
-/// sum over columns c of f(m(r, c), c), for each row r.
-template <class T, class F>
-Doubles row_sums(Matrix<const T> m, const F& f) {
-  Doubles sums(static_cast<std::size_t>(m.rows));
-  parallel_for(m.rows, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      double sum = 0;
-      for (std::int64_t c = 0; c < m.cols; ++c) {
-        sum += f(value_of(m(r, c)), static_cast<std::size_t>(c));
-      }
-      sums[static_cast<std::size_t>(r)] = sum;
-    }
-  });
-  return sums;
+template <class T>
+Lines<T> lines_of(Matrix<const T> m) {
+  return {m.data, m.rows, m.cols, m.layout.ld};
 }
 
-/// sum over rows r of f(m(r, c), r), for each column c.
-template <class T, class F>
-Doubles column_sums(Matrix<const T> m, const F& f) {
-  constexpr std::int64_t kStrip = 256;
-  Doubles sums(static_cast<std::size_t>(m.cols));
-  parallel_for((m.cols + kStrip - 1) / kStrip, 1, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t r = 0; r < m.rows; ++r) {
-      for (std::int64_t c = first * kStrip; c < std::min(last * kStrip, m.cols); ++c) {
-        sums[static_cast<std::size_t>(c)] += f(value_of(m(r, c)), static_cast<std::size_t>(r));
-      }
-    }
-  });
-  return sums;
-}
+constexpr auto kValue = [](double value) { return value; };
+constexpr auto kSquare = [](double value) { return value * value; };
 
 void judge_lines(std::string_view line, const Doubles& expected, const Doubles& actual,
                  const Doubles& variance, Check& check) {
@@ -206,12 +130,10 @@ void check_lines(std::string_view line, Matrix<const e4m3> x, Vector<const float
                  const Doubles& added, const Doubles& actual, const Doubles& rounding,
                  double accumulation, Check& check) {
   const Doubles weights = scaled(r, across);
-  const Doubles through =
-      column_sums(y, [&](double value, std::size_t i) { return value * weights[i]; });
-  Doubles expected = row_sums(x, [&](double value, std::size_t k) { return value * through[k]; });
-  const auto square = [](double value, std::size_t) { return value * value; };
-  Doubles variance = row_sums(x, square);
-  const Doubles y_squares = row_sums(y, square);
+  const Doubles ones(static_cast<std::size_t>(x.cols), 1.0);
+  Doubles expected = sums_along(lines_of(x), sums_across(lines_of(y), weights, kValue), kValue);
+  Doubles variance = sums_along(lines_of(x), ones, kSquare);
+  const Doubles y_squares = sums_along(lines_of(y), ones, kSquare);
   double all_y = 0;
   for (std::size_t j = 0; j < y_squares.size(); ++j) {
     all_y += y_squares[j] * weights[j] * weights[j];
@@ -234,7 +156,8 @@ Check project(Matrix<const e4m3> a, Matrix<const e4m3> b, Vector<const float> ro
   const Doubles r = signs(out.cols, mix(seed)), s = signs(out.rows, mix(seed + 1));
   // Of one element `typical` is a part of sqrt(sum (a b)^2); |a| |b| is larger by sqrt(K).
   const double accumulation = typical / std::sqrt(static_cast<double>(a.cols)) + kScaleRounding;
-  const auto rounding = [](double value, std::size_t) {
+  const Doubles ones_r(r.size(), 1.0), ones_s(s.size(), 1.0);
+  const auto rounding = [](double value) {
     const double half = half_ulp<T>(std::fabs(value));
     return half * half;
   };
@@ -248,11 +171,11 @@ Check project(Matrix<const e4m3> a, Matrix<const e4m3> b, Vector<const float> ro
     of_columns[static_cast<std::size_t>(j)] = value_of(bias(j)) * sign_sum;
   }
   check_lines("row", a, row_scale, b, col_scale, r, Doubles(s.size(), bias_sum),
-              row_sums(out, [&](double value, std::size_t j) { return value * r[j]; }),
-              row_sums(out, rounding), accumulation, check);
+              sums_along(lines_of(out), r, kValue), sums_along(lines_of(out), ones_r, rounding),
+              accumulation, check);
   check_lines("column", b, col_scale, a, row_scale, s, of_columns,
-              column_sums(out, [&](double value, std::size_t i) { return value * s[i]; }),
-              column_sums(out, rounding), accumulation, check);
+              sums_across(lines_of(out), s, kValue), sums_across(lines_of(out), ones_s, rounding),
+              accumulation, check);
   return check;
 }
 

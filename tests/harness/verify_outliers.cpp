@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 
 #include "harness/outlier_truth.hpp"
 #include "reference/quantize.hpp"
@@ -11,23 +12,54 @@
 namespace octet::harness {
 namespace {
 
-/// What counts in the statistics, by coordinate.
+/// What counts in the statistics.
 template <class T>
 class Kept {
  public:
   Kept(Matrix<const T> x, float threshold, OutlierMode mode) : x_(x), threshold_(threshold) {
     if (mode == OutlierMode::column) listed_ = columns_with_outliers(x, threshold);
   }
-  bool operator()(std::int64_t i, std::int64_t j) const {
+  bool operator()(std::int64_t i, std::int64_t j) const { return (*this)(j, x_(i, j)); }
+  /// Of a value in column j.
+  bool operator()(std::int64_t j, T value) const {
     if (!listed_.empty()) return !listed_[static_cast<std::size_t>(j)];
-    return !reference::is_outlier(static_cast<float>(x_(i, j)), threshold_);
+    return !reference::is_outlier(static_cast<float>(value), threshold_);
   }
+  bool is_of_elements() const { return listed_.empty(); }
 
  private:
   Matrix<const T> x_;
   float threshold_;
   std::vector<bool> listed_;  // of column mode
 };
+
+/// column(i, j) of an element of x is where it lies in the tensor.
+template <class T, class L, class Column>
+Check compare_kept(std::string_view what, Matrix<const T, L> x, const Kept<T>& is_kept,
+                   float threshold, Matrix<const s8> q, const std::vector<float>& factors,
+                   const Column& column, Zeros zeros) {
+  const float* const factor = factors.data();
+  if (is_kept.is_of_elements()) {
+    return compare_bits(what, q,
+                        truth_from(x,
+                                   [=](std::int64_t i, std::int64_t, T value) {
+                                     const auto number = static_cast<float>(value);
+                                     const s8 rounded = reference::quantize_by(number, factor[i]);
+                                     return reference::is_outlier(number, threshold) ? s8{0}
+                                                                                     : rounded;
+                                   }),
+                        zeros);
+  }
+  return compare_bits(what, q,
+                      truth_from(x,
+                                 [&, factor](std::int64_t i, std::int64_t j, T value) {
+                                   return is_kept(column(i, j), value)
+                                              ? reference::quantize_by(static_cast<float>(value),
+                                                                       factor[i])
+                                              : s8{0};
+                                 }),
+                      zeros);
+}
 
 std::vector<float> each(const std::vector<float>& absmax, float (*function)(float)) {
   std::vector<float> result(absmax.size());
@@ -92,25 +124,16 @@ Check verify_quantize_outliers(Matrix<const T> x, float threshold, OutlierMode m
   const std::vector<float> col_truth = each(absmax.cols, reference::scale);
   const std::vector<float> row_factor = each(absmax.rows, reference::multiplier);
   const std::vector<float> col_factor = each(absmax.cols, reference::multiplier);
-  const auto truth = [&](std::int64_t i, std::int64_t j, float factor) {
-    return is_kept(i, j) ? reference::quantize_by(static_cast<float>(x(i, j)), factor) : s8{0};
-  };
   const Zeros zeros =
       2 * static_cast<std::int64_t>(entries.size()) > x.size() ? Zeros::allowed : Zeros::mistrusted;
   return merge({list, compare_bits("row_scale", row_scale, element_of(row_truth), zeros),
                 compare_bits("col_scale", col_scale, element_of(col_truth), zeros),
-                compare_bits(
-                    "q_row", q_row,
-                    [&](std::int64_t i, std::int64_t j) {
-                      return truth(i, j, row_factor[static_cast<std::size_t>(i)]);
-                    },
-                    zeros),
-                compare_bits(
-                    "q_col", q_col,
-                    [&](std::int64_t i, std::int64_t j) {
-                      return truth(j, i, col_factor[static_cast<std::size_t>(i)]);
-                    },
-                    zeros)});
+                compare_kept(
+                    "q_row", x, is_kept, threshold, q_row, row_factor,
+                    [](std::int64_t, std::int64_t j) { return j; }, zeros),
+                compare_kept(
+                    "q_col", transposed(x), is_kept, threshold, q_col, col_factor,
+                    [](std::int64_t i, std::int64_t) { return i; }, zeros)});
 }
 
 template std::vector<reference::Entry<f16>> true_outliers(Matrix<const f16>, float, OutlierMode);

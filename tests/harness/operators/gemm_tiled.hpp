@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,23 @@
 #include "octet/layout.hpp"
 
 namespace octet::harness {
+
+/// Calls use(j, offset of (i, j)) for the columns [0, cols) of row i: what lies where in a panel of
+/// 32 columns is the same in all of them.
+template <class L, class Use>
+void for_each_offset(const L& layout, std::int64_t i, std::int64_t cols, const Use& use) {
+  constexpr std::int64_t kPanel = 32;
+  std::array<std::int64_t, kPanel> in_panel;
+  for (std::int64_t n = 0; n < kPanel; ++n) {
+    in_panel[static_cast<std::size_t>(n)] = layout(i, n) - layout(i, 0);
+  }
+  for (std::int64_t j = 0; j < cols; j += kPanel) {
+    const std::int64_t panel = layout(i, j), count = std::min(kPanel, cols - j);
+    for (std::int64_t n = 0; n < count; ++n) {
+      use(j + n, panel + in_panel[static_cast<std::size_t>(n)]);
+    }
+  }
+}
 
 /// A tensor in a tiled layout: a line for each panel of 32 columns. `ld_padding` adds rows to the
 /// panels that belong to no matrix, and are guarded as other padding is.
@@ -50,10 +68,12 @@ struct TiledTensor {
           std::fill_n(panels.data + panels.layout(i, 0), panels.cols, T{});
         }
       });
-      const Matrix<T, L> to(panels.data, rows, cols, layout());
       parallel_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
-          for (std::int64_t j = 0; j < cols; ++j) to(i, j) = from(i, j);
+          const T* const row = &from(i, 0);
+          for_each_offset(layout(), i, cols, [&](std::int64_t j, std::int64_t offset) {
+            panels.data[offset] = row[j];
+          });
         }
       });
     });
@@ -74,7 +94,9 @@ struct Unpacked {
     const Matrix<T> to(storage.get(), m.rows, m.cols);
     parallel_for(m.rows, 16, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        for (std::int64_t j = 0; j < m.cols; ++j) to(i, j) = m(i, j);
+        T* const row = &to(i, 0);
+        for_each_offset(m.layout, i, m.cols,
+                        [&](std::int64_t j, std::int64_t offset) { row[j] = m.data[offset]; });
       }
     });
     view = to;

@@ -83,10 +83,9 @@ class LayoutTensor {
     memory_.fill([&](Matrix<T> host) {
       const Matrix<T, L> m = on(host.data);
       detail::for_each_block(rows_, cols_, [&] {
-        return [&](std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
-                   std::int64_t col_end) {
-          for (std::int64_t i = row_begin; i < row_end; ++i) {
-            for (std::int64_t j = col_begin; j < col_end; ++j) m(i, j) = value(i, j);
+        return [&](const Block& block) {
+          for (std::int64_t i = block.row_begin; i < block.row_end; ++i) {
+            for (std::int64_t j = block.col_begin; j < block.col_end; ++j) m(i, j) = value(i, j);
           }
         };
       });
