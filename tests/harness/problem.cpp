@@ -55,9 +55,9 @@ std::vector<Problem> model_list_products(Pass pass) {
   return problems;
 }
 
-/// Tiles of the kernels are 8, 256 or 1024 rows and 8, 32 or 512 columns. Up to 7,000 of K in 16 bits
-/// (14,000 in 8) are whole rows of a half of a multiprocessor's shared memory, up to twice as many of
-/// all of it, and more are slabs. 16 entries make a column long.
+/// Tiles of the kernels are 8, 256 or 1024 rows and 8, 32 or 512 columns. Up to 7,000 of K in 16
+/// bits (14,000 in 8) are whole rows of a half of a multiprocessor's shared memory, up to twice as
+/// many of all of it, and more are slabs. 16 entries make a column long.
 std::vector<Problem> hostile_list_products() {
   return {with_entries(product(0, 5, 4), Entries::none),
           with_entries(product(5, 0, 4), Entries::none),
