@@ -103,38 +103,57 @@ struct Access {
   bool streaming;  // nobody reads them soon: they should leave the cache to others
 };
 
+/// kWords * 4 int8 at a multiple of as many bytes.
+template <int kWords>
+__device__ __forceinline__ void store_whole(s8* target, const unsigned (&words)[kWords],
+                                            bool streaming) {
+  const auto put = [streaming](auto* to, auto all) {
+    if (streaming) {
+      __stcs(to, all);
+    } else {
+      *to = all;
+    }
+  };
+  if constexpr (kWords == 1) {
+    put(reinterpret_cast<unsigned*>(target), words[0]);
+  } else if constexpr (kWords == 2) {
+    put(reinterpret_cast<uint2*>(target), make_uint2(words[0], words[1]));
+  } else {
+    static_assert(kWords == 4);
+    put(reinterpret_cast<uint4*>(target), make_uint4(words[0], words[1], words[2], words[3]));
+  }
+}
+
 /// kWords * 4 int8, of which `remaining` are inside the row.
 template <int kWords>
 __device__ __forceinline__ void store_int8(s8* target, const unsigned (&words)[kWords],
                                            int64_t remaining, Access access) {
-  if (access.streaming && access.vectors && remaining >= kWords * 4) {
-    if constexpr (kWords == 1) {
-      __stcs(reinterpret_cast<unsigned*>(target), words[0]);
-    } else if constexpr (kWords == 2) {
-      __stcs(reinterpret_cast<uint2*>(target), make_uint2(words[0], words[1]));
-    } else {
-      static_assert(kWords == 4);
-      __stcs(reinterpret_cast<uint4*>(target), make_uint4(words[0], words[1], words[2], words[3]));
-    }
+  if (access.vectors && remaining >= kWords * 4) {
+    store_whole(target, words, access.streaming);
   } else {
-    store_bytes(target, words, remaining, access.vectors);
+    store_bytes(target, words, remaining, false);
   }
 }
 
-/// Quantizes a chunk of a row and stores it. NaN and Inf would survive a product with an inverse of
-/// 0, so that is tested.
+/// A chunk of a row as bytes of Q. NaN and Inf would survive a product with an inverse of 0, so
+/// that is tested.
 template <class T, class Q = s8>
-__device__ __forceinline__ void store_quantized(s8* target, const Chunk& chunk, float inverse,
-                                                int64_t remaining, Access access) {
-  constexpr int kWords = kChunk<T> / 4;
-  unsigned words[kWords];
+__device__ __forceinline__ void quantize_chunk(const Chunk& chunk, float inverse,
+                                               unsigned (&words)[kChunk<T> / 4]) {
 #pragma unroll
-  for (int w = 0; w < kWords; ++w) {
+  for (int w = 0; w < kChunk<T> / 4; ++w) {
     const unsigned packed =
         quantized<Q>(element<T>(chunk, 4 * w), element<T>(chunk, 4 * w + 1),
                      element<T>(chunk, 4 * w + 2), element<T>(chunk, 4 * w + 3), inverse);
     words[w] = inverse == 0.0f ? 0u : packed;
   }
+}
+
+template <class T, class Q = s8>
+__device__ __forceinline__ void store_quantized(s8* target, const Chunk& chunk, float inverse,
+                                                int64_t remaining, Access access) {
+  unsigned words[kChunk<T> / 4];
+  quantize_chunk<T, Q>(chunk, inverse, words);
   store_int8(target, words, remaining, access);
 }
 

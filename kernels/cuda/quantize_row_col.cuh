@@ -66,6 +66,7 @@ inline constexpr int kWarps = kThreads / kWarp;
 inline constexpr int kRowsInFlight = 4;     // rows that a warp loads before it uses the first
 inline constexpr int kMaxRowsOfBlock = 64;  // of the statistic
 inline constexpr int kAbsmaxBlocks = 5;     // of a multiprocessor: leaves each thread 48 registers
+inline constexpr int kConvertBlocks = 5;
 inline constexpr int64_t kManyBlocks = 2048;   // several waves
 inline constexpr int kTileRows = 128;          // 128 bytes of each column of q_col
 inline constexpr int kTileCols = 64;           // 128 bytes of each row of a 16-bit x
@@ -254,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
   constexpr bool kRows = copies == Copies::row_col;
   constexpr bool kFind = kept == Kept::below_threshold;
   static_assert(kRows || !kFind);
-  __shared__ unsigned row_part[kMaxRowsOfBlock];
+  __shared__ uint4 row_part[kMaxRowsOfBlock / kRowsInFlight];
   __shared__ uint2 piece_part[kMaxRowsOfBlock];
   __shared__ unsigned col_part[kWarps][kWarp * 4];
   let_successor_start();
@@ -270,35 +271,47 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
   Chunk of_columns;
   if constexpr (kept == Kept::unlisted_columns) of_columns = unlisted(p.outliers, col, p.cols);
   const unsigned limit = kFind ? __float_as_uint(value_of<T>(p.outliers.limit)) : 0;
+  const bool whole =
+      p.x_vectors && first_row + rows_of_block <= p.rows && first_col + kCols <= p.cols;
   Chunk columns{};
   for (int row = warp * kRowsInFlight; row < rows; row += kWarps * kRowsInFlight) {
     Chunk chunks[kRowsInFlight];
+    if (whole) {
 #pragma unroll
-    for (int i = 0; i < kRowsInFlight; ++i) {
-      chunks[i] =
-          load_chunk(source + (row + i) * p.ldx, row + i < rows ? p.cols - col : 0, p.x_vectors);
+      for (int i = 0; i < kRowsInFlight; ++i) {
+        chunks[i] = load_whole_chunk(source + (row + i) * p.ldx);
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < kRowsInFlight; ++i) {
+        chunks[i] =
+            load_chunk(source + (row + i) * p.ldx, row + i < rows ? p.cols - col : 0, p.x_vectors);
+      }
     }
+    unsigned absmax[kRowsInFlight] = {};
 #pragma unroll
     for (int i = 0; i < kRowsInFlight; ++i) {
       if constexpr (kept == Kept::unlisted_columns) chunks[i] = masked(chunks[i], of_columns);
-      unsigned absmax = 0;
-      if constexpr (kRows) absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
+      if constexpr (kRows) absmax[i] = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
       if constexpr (kFind) {
         uint2 piece = make_uint2(0, 0);
-        if (absmax >= limit) {  // few are
+        if (absmax[i] >= limit) {  // few are
           const Chunk mask = below_limit<T>(chunks[i], p.outliers.limit);
           piece.x = __ballot_sync(kAllLanes, !all_kept(mask));
           piece.y = __reduce_add_sync(kAllLanes, count_not_kept<T>(mask));
           chunks[i] = masked(chunks[i], mask);
-          absmax = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
+          absmax[i] = __reduce_max_sync(kAllLanes, largest_bits<T>(chunks[i]));
         }
-        if (lane == 0 && row + i < rows) piece_part[row + i] = piece;
+        if (lane == 0) piece_part[row + i] = piece;
       }
 #pragma unroll
       for (int w = 0; w < 4; ++w) {
         columns.words[w] = larger<T>(columns.words[w], magnitudes<T>(chunks[i].words[w]));
       }
-      if (kRows && lane == 0 && row + i < rows) row_part[row + i] = absmax;
+    }
+    static_assert(kRowsInFlight == 4);
+    if (kRows && lane == 0) {
+      row_part[row / kRowsInFlight] = make_uint4(absmax[0], absmax[1], absmax[2], absmax[3]);
     }
   }
 #pragma unroll
@@ -309,7 +322,8 @@ __global__ void __launch_bounds__(kThreads, kAbsmaxBlocks)
   if (threadIdx.x < rows) {
     const int64_t row = first_row + threadIdx.x;
     if constexpr (kRows) {
-      atomicMax(reinterpret_cast<unsigned*>(p.row_scale) + row, kStatistic | row_part[threadIdx.x]);
+      atomicMax(reinterpret_cast<unsigned*>(p.row_scale) + row,
+                kStatistic | reinterpret_cast<const unsigned*>(row_part)[threadIdx.x]);
     }
     if constexpr (kFind) {
       p.outliers.pieces[row * col_blocks + col_block] = piece_part[threadIdx.x];
@@ -464,20 +478,34 @@ __device__ void write_elements(const RowCol<T>& p, unsigned list_block,
   if (end == all_pieces && threadIdx.x == 0) *o.list.count = before;
 }
 
+/// Floats in shared memory, from a multiple of 16 bytes on.
+template <int kCount>
+__device__ __forceinline__ void load_floats(const float* source, float (&values)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i += 4) {
+    const float4 all = *reinterpret_cast<const float4*>(source + i);
+    values[i] = all.x;
+    values[i + 1] = all.y;
+    values[i + 2] = all.z;
+    values[i + 3] = all.w;
+  }
+}
+
 /// Some blocks write the list, if there is one. Each other block takes a tile, the last tile first;
 /// a thread takes four consecutive rows of a chunk, so that it can pack four int8 along q_col's
 /// contiguous dimension. In shared memory a column of the tile is eight 16-byte units, permuted by
 /// the column's chunk, so that packed words scatter without bank conflicts.
 template <class T, Copies copies, Kept kept, class Q>
-__global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, unsigned col_blocks) {
+__global__ void __launch_bounds__(kThreads, kConvertBlocks)
+    convert_kernel(const RowCol<T> p, unsigned col_blocks) {
   constexpr int kLanes = kTileCols / kChunk<T>;              // across a row of the tile
   constexpr int kWarpRows = kWarp / kLanes * 4;              // of a warp at a time
   constexpr int kPasses = kTileRows / (kWarps * kWarpRows);  // over the tile
   static_assert(kPasses * kWarps * kWarpRows == kTileRows);
   static_assert(kTileRows + kTileCols <= kThreads);
   __shared__ uint4 tile[kTileCols][kUnits];
-  __shared__ float row_inverse[kTileRows];
-  __shared__ float col_inverse[kTileCols];
+  alignas(16) __shared__ float row_inverse[kTileRows];
+  alignas(16) __shared__ float col_inverse[kTileCols];
   let_successor_start();
   unsigned tile_index = gridDim.x - 1 - blockIdx.x;
   if constexpr (kept != Kept::all) {
@@ -494,23 +522,36 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
     }
     tile_index += min(turn, o.list_blocks) - o.list_blocks;
   }
-  const auto unit = [](int col, int u) { return u ^ (col / 8 % kUnits); };
-  const int thread = static_cast<int>(threadIdx.x);
-  const int lane = thread % kWarp, warp = thread / kWarp;
+  // Unsigned: of signed integers / and % are five instructions each.
+  const auto unit = [](unsigned col, unsigned u) { return u ^ (col / 8 % kUnits); };
+  const unsigned thread = threadIdx.x, lane = thread % kWarp, warp = thread / kWarp;
   const int64_t first_row = static_cast<int64_t>(tile_index / col_blocks) * kTileRows;
   const int64_t first_col = static_cast<int64_t>(tile_index % col_blocks) * kTileCols;
-  const int tile_col = lane % kLanes * kChunk<T>;
-  const int tile_row = warp * kWarpRows + lane / kLanes * 4;
+  const unsigned tile_col = lane % kLanes * kChunk<T>;
+  const unsigned tile_row = warp * kWarpRows + lane / kLanes * 4;
   const int64_t cols_left = p.cols - first_col - tile_col;
 
+  // Nearly every tile is whole and needs no question at each access, a third of the instructions.
+  const bool whole = p.x_vectors && p.q_col_access.vectors &&
+                     (copies == Copies::col || p.q_row_access.vectors) &&
+                     first_row + kTileRows <= p.rows && first_col + kTileCols <= p.cols;
+
   Chunk chunks[kPasses][4];
+  const T* source = p.x + (first_row + tile_row) * p.ldx + first_col + tile_col;
 #pragma unroll
   for (int pass = 0; pass < kPasses; ++pass) {
+    if (whole) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int64_t row = first_row + pass * kWarps * kWarpRows + tile_row + i;
-      chunks[pass][i] = load_chunk(p.x + row * p.ldx + first_col + tile_col,
-                                   row < p.rows ? cols_left : 0, p.x_vectors);
+      for (int i = 0; i < 4; ++i) {
+        chunks[pass][i] = load_whole_chunk(source + (pass * kWarps * kWarpRows + i) * p.ldx);
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = pass * kWarps * kWarpRows + i;
+        const int64_t left = first_row + tile_row + row < p.rows ? cols_left : 0;
+        chunks[pass][i] = load_chunk(source + row * p.ldx, left, p.x_vectors);
+      }
     }
   }
   wait_for_predecessor();
@@ -540,40 +581,52 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const RowCol<T> p, un
   }
   __syncthreads();
 
+  s8* q_row = p.q_row + (first_row + tile_row) * p.ldq_row + first_col + tile_col;
 #pragma unroll
   for (int pass = 0; pass < kPasses; ++pass) {
-    const int row = pass * kWarps * kWarpRows + tile_row;
+    const unsigned row = pass * kWarps * kWarpRows + tile_row;
     if constexpr (copies == Copies::row_col) {
+      float inverses[4];
+      load_floats(row_inverse + row, inverses);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        if (first_row + row + i < p.rows) {
-          store_quantized<T, Q>(p.q_row + (first_row + row + i) * p.ldq_row + first_col + tile_col,
-                                chunks[pass][i], row_inverse[row + i], cols_left, p.q_row_access);
+        unsigned words[kChunk<T> / 4];
+        quantize_chunk<T, Q>(chunks[pass][i], inverses[i], words);
+        s8* target = q_row + (pass * kWarps * kWarpRows + i) * p.ldq_row;
+        if (whole) {
+          store_whole(target, words, p.q_row_access.streaming);
+        } else if (first_row + row + i < p.rows) {
+          store_int8(target, words, cols_left, p.q_row_access);
         }
       }
     }
+    float inverses[kChunk<T>];
+    load_floats(col_inverse + tile_col, inverses);
+    static_assert(8 % kChunk<T> == 0, "the columns of a chunk share a permutation");
+    unsigned* words = reinterpret_cast<unsigned*>(&tile[tile_col][unit(tile_col, row / 16)]);
 #pragma unroll
     for (int e = 0; e < kChunk<T>; ++e) {
-      const int col = tile_col + e;
-      const float inverse = col_inverse[col];
       const unsigned packed =
           quantized<Q>(element<T>(chunks[pass][0], e), element<T>(chunks[pass][1], e),
-                       element<T>(chunks[pass][2], e), element<T>(chunks[pass][3], e), inverse);
-      unsigned* words = reinterpret_cast<unsigned*>(&tile[col][unit(col, row / 16)]);
-      words[row / 4 % 4] = inverse == 0.0f ? 0u : packed;
+                       element<T>(chunks[pass][2], e), element<T>(chunks[pass][3], e), inverses[e]);
+      words[e * kUnits * 4 + row / 4 % 4] = inverses[e] == 0.0f ? 0u : packed;
     }
   }
   __syncthreads();
 
+  const unsigned u = thread % kUnits;
+  const int64_t row = first_row + u * 16;
+  s8* q_col = p.q_col + (first_col + thread / kUnits) * p.ldq_col + row;
 #pragma unroll
-  for (int i = thread; i < kTileCols * kUnits; i += kThreads) {
-    const int col = i / kUnits, u = i % kUnits;
-    const int64_t row = first_row + u * 16;
-    if (first_col + col < p.cols && row < p.rows) {
-      const uint4 value = tile[col][unit(col, u)];
-      const unsigned words[4] = {value.x, value.y, value.z, value.w};
-      store_int8(p.q_col + (first_col + col) * p.ldq_col + row, words, p.rows - row,
-                 p.q_col_access);
+  for (int k = 0; k < kTileCols * kUnits / kThreads; ++k) {
+    const unsigned col = k * (kThreads / kUnits) + thread / kUnits;
+    const uint4 value = tile[col][unit(col, u)];
+    const unsigned words[4] = {value.x, value.y, value.z, value.w};
+    s8* target = q_col + k * (kThreads / kUnits) * p.ldq_col;
+    if (whole) {
+      store_whole(target, words, p.q_col_access.streaming);
+    } else if (first_col + col < p.cols && row < p.rows) {
+      store_int8(target, words, p.rows - row, p.q_col_access);
     }
   }
 }

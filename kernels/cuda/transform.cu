@@ -77,7 +77,7 @@ struct Move {
 
 /// The row that lies in a place of a panel, among those of a tile of 32 rows.
 template <class L>
-__device__ __forceinline__ int row_at(int place) {
+__device__ __forceinline__ unsigned row_at(unsigned place) {
   if constexpr (std::is_same_v<L, Col32_2R_4R4>) {
     return place / 32 * 32 + place / 2 % 4 * 8 + place % 32 / 8 * 2 + place % 2;
   } else {
@@ -88,6 +88,11 @@ __device__ __forceinline__ int row_at(int place) {
 /// Offset of column `col` of the row in `place`, in a tiled layout that keeps chunks.
 __device__ __forceinline__ int64_t panel_offset(int64_t place, int64_t col, int64_t ld) {
   return ((col >> 5) * ld + place) * kPanel + (col & 31);
+}
+
+/// Offset of the unit of Col4_4R2_8C that begins with `row` and `col`.
+__device__ __forceinline__ int64_t unit_offset(int64_t row, int64_t col, int64_t ld) {
+  return (col >> 5) * kPanel * ld + (row >> 3) * 256 + (row & 1) * 128 + (col & 31) / 4 * 16;
 }
 
 /// Offset of a row of x.
@@ -154,7 +159,7 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(const Move<U> p, unsigne
   constexpr int kAcross = kIsDown ? 0 : kLineCols;
   constexpr int kRowsOfBlock = kIsDown ? kChunksInFlight * kCopyRows : kCopyRows;
   constexpr int kColsOfBlock = kIsDown ? kLineCols : kChunksInFlight * kLineCols;
-  const int in_block = static_cast<int>(threadIdx.x) / kLineChunks;
+  const unsigned in_block = threadIdx.x / kLineChunks;
   const int64_t first_row = static_cast<int64_t>(blockIdx.x / col_blocks) * kRowsOfBlock;
   const int64_t place = first_row + in_block, row = first_row + row_at<Order>(in_block);
   const int64_t col = static_cast<int64_t>(blockIdx.x % col_blocks) * kColsOfBlock +
@@ -174,7 +179,8 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(const Move<U> p, unsigne
 }
 
 /// A tile of the matrix, row by row, in 16-byte units that are permuted within each row: lanes that
-/// hold one unit of 8 rows, neighbours or a quad apart, then find 8 different groups of banks.
+/// hold one unit of 8 rows, neighbours or a quad apart, then find 8 different groups of banks. All
+/// of it is exclusive or, so that a row is as far from one with other bits as from row 0.
 template <class U>
 struct Tile {
   static constexpr int kCols = kLineChunks * kChunk<U>;
@@ -182,20 +188,34 @@ struct Tile {
 
   uint4 units[kTileRows * kLineChunks];
 
-  __device__ __forceinline__ U* at(int row, int col) {
-    const int unit = col / kChunk<U> ^ (row + row / kQuadRows) % kLineChunks;
-    return reinterpret_cast<U*>(units + row * kLineChunks + unit) + col % kChunk<U>;
+  /// Bytes up to an element.
+  static __device__ __forceinline__ unsigned offset(unsigned row, unsigned col) {
+    return row * kLineBytes + (col / kChunk<U> ^ permutation(row)) * 16 +
+           col % kChunk<U> * sizeof(U);
   }
-  __device__ __forceinline__ unsigned& word(int row, int col) {
-    return *reinterpret_cast<unsigned*>(at(row, col));
+  /// What is `rows` below an offset whose row has none of their bits.
+  template <class V>
+  __device__ __forceinline__ V& at(unsigned offset, unsigned rows = 0) {
+    char* bytes = reinterpret_cast<char*>(units);
+    return *reinterpret_cast<V*>(bytes + (offset ^ permutation(rows) * 16) + rows * kLineBytes);
   }
-  __device__ __forceinline__ void put(int row, int col, const Chunk& chunk) {
-    *reinterpret_cast<uint4*>(at(row, col)) =
+  __device__ __forceinline__ unsigned& word(unsigned offset, unsigned rows) {
+    return at<unsigned>(offset, rows);
+  }
+  __device__ __forceinline__ void put(unsigned offset, unsigned rows, const Chunk& chunk) {
+    at<uint4>(offset, rows) =
         make_uint4(chunk.words[0], chunk.words[1], chunk.words[2], chunk.words[3]);
   }
-  __device__ __forceinline__ Chunk get(int row, int col) {
-    const uint4 all = *reinterpret_cast<const uint4*>(at(row, col));
+  __device__ __forceinline__ Chunk get(unsigned offset, unsigned rows) {
+    const uint4 all = at<uint4>(offset, rows);
     return {{all.x, all.y, all.z, all.w}};
+  }
+
+ private:
+  static constexpr unsigned kLineBytes = kLineChunks * 16;
+
+  static __device__ __forceinline__ unsigned permutation(unsigned row) {
+    return (row ^ row / kQuadRows) % kLineChunks;
   }
 };
 
@@ -211,24 +231,57 @@ __device__ __forceinline__ void transpose_bytes(unsigned (&rows)[4]) {
   rows[3] = __byte_perm(high01, high23, 0x7632);
 }
 
-/// Where a thread's quad begins: four columns of as many rows as a chunk of a column holds. Eight
-/// lanes take 128 bytes of a column.
-template <class U>
-struct Quad {
-  int row, col;
+/// Where the four chunks of a thread lie: the place of the first one, from which the others are
+/// kDown rows below each other, or columns beside each other. Of unsigned integers / and % are one
+/// instruction each.
+template <class L, class U>
+struct ThreadChunks {
+  static constexpr int kDown = std::is_same_v<L, ColMajor> ? 0 : kTileRows / kChunksInFlight;
 
-  __device__ __forceinline__ explicit Quad(int thread) {
-    constexpr int kDown = kTileRows / Tile<U>::kQuadRows;  // 8 of bytes, 32 of words
-    const int lane = thread % kWarp, warp = thread / kWarp;
-    row = (lane % 8 + warp % (kDown / 8) * 8) * Tile<U>::kQuadRows;
-    col = (lane / 8 + warp / (kDown / 8) * 4) * 4;
+  unsigned place, col;  // in the tile
+
+  __device__ __forceinline__ explicit ThreadChunks(unsigned thread) {
+    if constexpr (std::is_same_v<L, ColMajor>) {
+      // A quad: four columns of as many rows as a chunk of a column holds. Eight lanes take 128
+      // bytes of a column.
+      constexpr unsigned kGroups = kTileRows / Tile<U>::kQuadRows / 8;  // 1 of bytes, 4 of words
+      const unsigned lane = thread % kWarp, warp = thread / kWarp;
+      place = (lane % 8 + warp % kGroups * 8) * Tile<U>::kQuadRows;
+      col = (lane / 8 + warp / kGroups * 4) * 4;
+    } else if constexpr (std::is_same_v<L, Col4_4R2_8C>) {
+      // A unit: words of the rows `place`, + 2, + 4, + 6. A warp takes the tile's width.
+      const unsigned warp = thread / kWarp;
+      place = warp / 2 * 8 + warp % 2;
+      col = thread % kWarp * 4;
+    } else {
+      place = thread / kLineChunks;
+      col = thread % kLineChunks * kChunk<U>;
+    }
+  }
+  __device__ __forceinline__ unsigned tile_offset() const {
+    return Tile<U>::offset(row_at<L>(place), col);
+  }
+  /// Elements from the matrix's begin to the first chunk, and from each to the next.
+  __device__ __forceinline__ int64_t first(int64_t first_row, int64_t first_col, int64_t ld) const {
+    const int64_t i = first_row + place, j = first_col + col;
+    if constexpr (std::is_same_v<L, ColMajor>) {
+      return j * ld + i;
+    } else if constexpr (std::is_same_v<L, Col4_4R2_8C>) {
+      return unit_offset(i, j, ld);
+    } else if constexpr (kIsTiled<L>) {
+      return panel_offset(i, j, ld);
+    } else {
+      return i * ld + j;
+    }
+  }
+  static __device__ __forceinline__ int64_t step(int64_t ld) {
+    return std::is_same_v<L, ColMajor> ? ld : kDown * (kIsTiled<L> ? int64_t{kPanel} : ld);
   }
 };
 
 /// columns[k] is a chunk of the quad's column k.
 template <class U>
-__device__ __forceinline__ void put_quad(Tile<U>& tile, const Quad<U>& at,
-                                         const Chunk (&columns)[4]) {
+__device__ __forceinline__ void put_quad(Tile<U>& tile, unsigned at, const Chunk (&columns)[4]) {
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
     unsigned words[4] = {columns[0].words[w], columns[1].words[w], columns[2].words[w],
@@ -236,26 +289,26 @@ __device__ __forceinline__ void put_quad(Tile<U>& tile, const Quad<U>& at,
     if constexpr (sizeof(U) == 1) {
       transpose_bytes(words);
 #pragma unroll
-      for (int b = 0; b < 4; ++b) tile.word(at.row + 4 * w + b, at.col) = words[b];
+      for (int b = 0; b < 4; ++b) tile.word(at, 4 * w + b) = words[b];
     } else {
       static_assert(sizeof(U) == 4);
-      tile.put(at.row + w, at.col, {{words[0], words[1], words[2], words[3]}});
+      tile.put(at, w, {{words[0], words[1], words[2], words[3]}});
     }
   }
 }
 
 template <class U>
-__device__ __forceinline__ void get_quad(Tile<U>& tile, const Quad<U>& at, Chunk (&columns)[4]) {
+__device__ __forceinline__ void get_quad(Tile<U>& tile, unsigned at, Chunk (&columns)[4]) {
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
     unsigned words[4];
     if constexpr (sizeof(U) == 1) {
 #pragma unroll
-      for (int b = 0; b < 4; ++b) words[b] = tile.word(at.row + 4 * w + b, at.col);
+      for (int b = 0; b < 4; ++b) words[b] = tile.word(at, 4 * w + b);
       transpose_bytes(words);
     } else {
       static_assert(sizeof(U) == 4);
-      const Chunk row = tile.get(at.row + w, at.col);
+      const Chunk row = tile.get(at, w);
 #pragma unroll
       for (int k = 0; k < 4; ++k) words[k] = row.words[k];
     }
@@ -266,7 +319,7 @@ __device__ __forceinline__ void get_quad(Tile<U>& tile, const Quad<U>& at, Chunk
 
 /// Where element n of a tile lies: along rows, or along columns.
 template <class L, class U>
-__device__ __forceinline__ void element_at(int n, int* row, int* col) {
+__device__ __forceinline__ void element_at(unsigned n, unsigned* row, unsigned* col) {
   if constexpr (std::is_same_v<L, ColMajor>) {
     *row = n % kTileRows;
     *col = n / kTileRows;
@@ -276,142 +329,153 @@ __device__ __forceinline__ void element_at(int n, int* row, int* col) {
   }
 }
 
-/// The k-th chunk of a thread: a row's, in the order of the layout's places.
-template <class L, class U>
-__device__ __forceinline__ void chunk_at(int thread, int k, int* place, int* col) {
-  const int n = k * kThreads + thread;
-  *place = n / kLineChunks;
-  *col = n % kLineChunks * kChunk<U>;
+/// Whether a tile has no end of the matrix in it.
+template <class U>
+__device__ __forceinline__ bool is_whole(const Move<U>& p, int64_t first_row, int64_t first_col) {
+  return first_row + kTileRows <= p.rows && first_col + Tile<U>::kCols <= p.cols;
 }
 
-/// A unit of Col4_4R2_8C: words of the rows `row`, + 2, + 4, + 6. A warp takes the tile's width.
-__device__ __forceinline__ void unit_at(int thread, int k, int* row, int* col) {
-  const int group = k * (kThreads / kWarp) + thread / kWarp;
-  *row = group / 2 * 8 + group % 2;
-  *col = thread % kWarp * 4;
+template <class L, class U>
+__device__ __forceinline__ void load_elements(const Move<U>& p, int64_t first_row,
+                                              int64_t first_col, Tile<U>& tile) {
+  for (unsigned base = threadIdx.x; base < kTileRows * Tile<U>::kCols;
+       base += kElementsInFlight * kThreads) {
+    U values[kElementsInFlight];
+#pragma unroll
+    for (int e = 0; e < kElementsInFlight; ++e) {
+      unsigned row, col;
+      element_at<L, U>(base + e * kThreads, &row, &col);
+      const int64_t i = first_row + row, j = first_col + col;
+      const bool is_inside = i < p.rows && j < p.cols;
+      if constexpr (std::is_same_v<L, ColMajor>) {
+        values[e] = is_inside ? __ldg(p.x + j * p.ldx + i) : U{0};
+      } else {
+        values[e] = is_inside ? __ldg(p.x + row_offset<L>(p, i) + j) : U{0};
+      }
+    }
+#pragma unroll
+    for (int e = 0; e < kElementsInFlight; ++e) {
+      unsigned row, col;
+      element_at<L, U>(base + e * kThreads, &row, &col);
+      tile.template at<U>(Tile<U>::offset(row, col)) = values[e];
+    }
+  }
 }
-__device__ __forceinline__ int64_t unit_offset(int64_t row, int64_t col, int64_t ld) {
-  return (col >> 5) * kPanel * ld + (row >> 3) * 256 + (row & 1) * 128 + (col & 31) / 4 * 16;
+
+template <class L, class U>
+__device__ __forceinline__ void store_elements(const Move<U>& p, int64_t first_row,
+                                               int64_t first_col, Tile<U>& tile) {
+#pragma unroll kElementsInFlight
+  for (unsigned n = threadIdx.x; n < kTileRows * Tile<U>::kCols; n += kThreads) {
+    unsigned row, col;
+    element_at<L, U>(n, &row, &col);
+    const int64_t i = first_row + row, j = first_col + col;
+    if (i < p.rows && j < p.cols) {
+      p.y[std::is_same_v<L, ColMajor> ? j * p.ldy + i : i * p.ldy + j] =
+          tile.template at<U>(Tile<U>::offset(row, col));
+    }
+  }
 }
 
 template <class L, class U>
 __device__ __forceinline__ void load_tile(const Move<U>& p, int64_t first_row, int64_t first_col,
                                           Tile<U>& tile) {
-  const int thread = static_cast<int>(threadIdx.x);
   if (!kIsTiled<L> && !p.x_vectors) {
-    for (int base = thread; base < kTileRows * Tile<U>::kCols;
-         base += kElementsInFlight * kThreads) {
-      U values[kElementsInFlight];
-#pragma unroll
-      for (int e = 0; e < kElementsInFlight; ++e) {
-        int row, col;
-        element_at<L, U>(base + e * kThreads, &row, &col);
-        const int64_t i = first_row + row, j = first_col + col;
-        const bool is_inside = i < p.rows && j < p.cols;
-        if constexpr (std::is_same_v<L, ColMajor>) {
-          values[e] = is_inside ? __ldg(p.x + j * p.ldx + i) : U{0};
-        } else {
-          values[e] = is_inside ? __ldg(p.x + row_offset<L>(p, i) + j) : U{0};
-        }
-      }
-#pragma unroll
-      for (int e = 0; e < kElementsInFlight; ++e) {
-        int row, col;
-        element_at<L, U>(base + e * kThreads, &row, &col);
-        *tile.at(row, col) = values[e];
-      }
-    }
+    load_elements<L>(p, first_row, first_col, tile);
     return;
   }
 
+  using Places = ThreadChunks<L, U>;
+  const Places first(threadIdx.x);
   Chunk chunks[kChunksInFlight];
-  if constexpr (kKeepsChunks<L>) {
+  if (!std::is_same_v<L, BatchRows> && p.x_vectors && is_whole(p, first_row, first_col)) {
+    const U* source = p.x + first.first(first_row, first_col, p.ldx);
 #pragma unroll
     for (int k = 0; k < kChunksInFlight; ++k) {
-      int place, col;
-      chunk_at<L, U>(thread, k, &place, &col);
-      chunks[k] = load_row_chunk<L>(p, first_row + row_at<L>(place), first_row + place,
-                                    first_col + col, p.x_vectors);
-    }
-#pragma unroll
-    for (int k = 0; k < kChunksInFlight; ++k) {
-      int place, col;
-      chunk_at<L, U>(thread, k, &place, &col);
-      tile.put(row_at<L>(place), col, chunks[k]);
-    }
-  } else if constexpr (kIsTiled<L>) {
-#pragma unroll
-    for (int k = 0; k < kChunksInFlight; ++k) {
-      int row, col;
-      unit_at(thread, k, &row, &col);
-      const bool is_inside = first_row + row < p.rows && first_col + col < p.cols;
-      chunks[k] = load_chunk(p.x + unit_offset(first_row + row, first_col + col, p.ldx),
-                             is_inside ? kChunk<U> : 0, p.x_vectors);
-    }
-#pragma unroll
-    for (int k = 0; k < kChunksInFlight; ++k) {
-      int row, col;
-      unit_at(thread, k, &row, &col);
-#pragma unroll
-      for (int w = 0; w < 4; ++w) tile.word(row + 2 * w, col) = chunks[k].words[w];
+      chunks[k] = load_whole_chunk(source + k * Places::step(p.ldx));
     }
   } else {
-    const Quad<U> quad(thread);
-    const int64_t row = first_row + quad.row, col = first_col + quad.col;
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      chunks[k] = load_chunk(p.x + (col + k) * p.ldx + row, col + k < p.cols ? p.rows - row : 0,
-                             p.x_vectors);
+    for (int k = 0; k < kChunksInFlight; ++k) {
+      const int64_t place = first_row + first.place + k * Places::kDown;
+      const int64_t col = first_col + first.col;
+      if constexpr (kKeepsChunks<L>) {
+        const int64_t row = first_row + row_at<L>(first.place + k * Places::kDown);
+        chunks[k] = load_row_chunk<L>(p, row, place, col, p.x_vectors);
+      } else if constexpr (kIsTiled<L>) {
+        const bool is_inside = place < p.rows && col < p.cols;
+        chunks[k] = load_chunk(p.x + unit_offset(place, col, p.ldx), is_inside ? kChunk<U> : 0,
+                               p.x_vectors);
+      } else {
+        chunks[k] = load_chunk(p.x + (col + k) * p.ldx + place,
+                               col + k < p.cols ? p.rows - place : 0, p.x_vectors);
+      }
     }
-    put_quad(tile, quad, chunks);
+  }
+
+  const unsigned at = first.tile_offset();
+  if constexpr (std::is_same_v<L, ColMajor>) {
+    put_quad(tile, at, chunks);
+  } else {
+#pragma unroll
+    for (int k = 0; k < kChunksInFlight; ++k) {
+      if constexpr (kKeepsChunks<L>) {
+        tile.put(at, k * Places::kDown, chunks[k]);
+      } else {
+#pragma unroll
+        for (int w = 0; w < 4; ++w) tile.word(at, k * Places::kDown + 2 * w) = chunks[k].words[w];
+      }
+    }
   }
 }
 
 template <class L, class U>
 __device__ __forceinline__ void store_tile(const Move<U>& p, int64_t first_row, int64_t first_col,
                                            Tile<U>& tile) {
-  const int thread = static_cast<int>(threadIdx.x);
   if (!kIsTiled<L> && !p.y_vectors) {
-#pragma unroll kElementsInFlight
-    for (int n = thread; n < kTileRows * Tile<U>::kCols; n += kThreads) {
-      int row, col;
-      element_at<L, U>(n, &row, &col);
-      const int64_t i = first_row + row, j = first_col + col;
-      if (i < p.rows && j < p.cols) {
-        p.y[std::is_same_v<L, ColMajor> ? j * p.ldy + i : i * p.ldy + j] = *tile.at(row, col);
-      }
-    }
+    store_elements<L>(p, first_row, first_col, tile);
     return;
   }
 
-  if constexpr (kKeepsChunks<L>) {
-#pragma unroll
-    for (int k = 0; k < kChunksInFlight; ++k) {
-      int place, col;
-      chunk_at<L, U>(thread, k, &place, &col);
-      store_row_chunk<L, false>(p, first_row + row_at<L>(place), first_row + place, first_col + col,
-                                tile.get(row_at<L>(place), col), p.y_vectors);
-    }
-  } else if constexpr (kIsTiled<L>) {
-#pragma unroll
-    for (int k = 0; k < kChunksInFlight; ++k) {
-      int row, col;
-      unit_at(thread, k, &row, &col);
-      const int64_t i = first_row + row, j = first_col + col;
-      Chunk unit;
-#pragma unroll
-      for (int w = 0; w < 4; ++w) unit.words[w] = tile.word(row + 2 * w, col);
-      const bool is_inside = i < p.ldy && j < padded_cols(p.cols);
-      store_chunk(p.y + unit_offset(i, j, p.ldy), unit, is_inside ? kChunk<U> : 0, p.y_vectors);
-    }
+  using Places = ThreadChunks<L, U>;
+  const Places first(threadIdx.x);
+  const unsigned at = first.tile_offset();
+  Chunk chunks[kChunksInFlight];
+  if constexpr (std::is_same_v<L, ColMajor>) {
+    get_quad(tile, at, chunks);
   } else {
-    const Quad<U> quad(thread);
-    const int64_t row = first_row + quad.row, col = first_col + quad.col;
-    Chunk chunks[4];
-    get_quad(tile, quad, chunks);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      store_chunk(p.y + (col + k) * p.ldy + row, chunks[k], col + k < p.cols ? p.rows - row : 0,
+    for (int k = 0; k < kChunksInFlight; ++k) {
+      if constexpr (kKeepsChunks<L>) {
+        chunks[k] = tile.get(at, k * Places::kDown);
+      } else {
+#pragma unroll
+        for (int w = 0; w < 4; ++w) chunks[k].words[w] = tile.word(at, k * Places::kDown + 2 * w);
+      }
+    }
+  }
+
+  if (p.y_vectors && is_whole(p, first_row, first_col)) {
+    U* target = p.y + first.first(first_row, first_col, p.ldy);
+#pragma unroll
+    for (int k = 0; k < kChunksInFlight; ++k) {
+      store_chunk(target + k * Places::step(p.ldy), chunks[k], kChunk<U>, true);
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kChunksInFlight; ++k) {
+    const int64_t place = first_row + first.place + k * Places::kDown;
+    const int64_t col = first_col + first.col;
+    if constexpr (kKeepsChunks<L>) {
+      const int64_t row = first_row + row_at<L>(first.place + k * Places::kDown);
+      store_row_chunk<L, false>(p, row, place, col, chunks[k], p.y_vectors);
+    } else if constexpr (kIsTiled<L>) {
+      const bool is_inside = place < p.ldy && col < padded_cols(p.cols);
+      store_chunk(p.y + unit_offset(place, col, p.ldy), chunks[k], is_inside ? kChunk<U> : 0,
+                  p.y_vectors);
+    } else {
+      store_chunk(p.y + (col + k) * p.ldy + place, chunks[k], col + k < p.cols ? p.rows - place : 0,
                   p.y_vectors);
     }
   }

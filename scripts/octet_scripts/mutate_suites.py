@@ -55,6 +55,7 @@ ON_A_GPU = ("tests/harness/gpu_resources.cpp", "tests/harness/process_watch.cpp"
 
 # Of a file's name: the suites of its operator, and the operators whose properties are asked.
 FAMILIES = (
+    (r"e4m3", ("e4m3_test",), ("quantize*", "scaled_gemm")),
     (r"sort_by_column", ("outliers_test",), ("sort_by_column",)),
     (r"outlier", ("outliers_test",), ("*outliers", "coo_to_csr", "sort_by_column")),
     (r"dequantize", ("dequantize_test",), ("dequantize*",)),
