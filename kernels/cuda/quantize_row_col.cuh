@@ -34,17 +34,26 @@
 //   whole rows that stay in registers, then q_col: predicted        0.83       0.97       0.97
 //             measured, where dependent launches had                0.52       0.69       0.91
 //                                                                   0.74       0.84       0.89
+//   dependent launches, two thirds of the instructions:
+//   whole tiles without a question at each access, offsets
+//   from unsigned integers: predicted                               0.80          -          -
+//                           measured                                0.84       0.90       0.92
+//                           with 64 registers a thread              0.88       0.93       0.94
 //   element mode, 0.1 % outliers, as times the time without:
 //     a warp a row lists, one chunk after the other                 1.55       1.57       1.36
 //     a thread a piece lists, masks where a maximum asks for them   1.10       1.15       1.10
+//     the same with two thirds of the instructions: its own time
+//     is 0.94, 0.90, 0.94 of the row above, and without a threshold
+//     a call takes 0.83, 0.89, 0.94 of what it took                 1.24       1.12       1.11
 //
 // A block of whole rows ends with an atomic maximum of every column, a million of them in all at
 // 1024x4096; what it gains where x is tall does not pay for a second way of quantizing.
 //
-// Counters of absmax and convert (Nsight Compute). 1024x4096: 27 warps on a multiprocessor, memory
-// at 32 and 21 % of its throughput, four fifths of a wave of blocks; what counts is how fast three
-// short kernels follow each other. 12288x4096: 37 warps, memory at 76 and 66 %; absmax waits for
-// what it loads, convert issues in 70 % of the cycles.
+// Counters of absmax and convert before the last of these designs (Nsight Compute). 1024x4096: 27
+// warps on a multiprocessor, memory at 32 and 21 % of its throughput, four fifths of a wave of
+// blocks; what counts is how fast three short kernels follow each other. 12288x4096: 37 warps,
+// memory at 76 and 56 %; absmax waits for what it loads, convert issues in 74 % of the cycles, 769
+// instructions a warp of which 525 are left.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -66,7 +75,6 @@ inline constexpr int kWarps = kThreads / kWarp;
 inline constexpr int kRowsInFlight = 4;     // rows that a warp loads before it uses the first
 inline constexpr int kMaxRowsOfBlock = 64;  // of the statistic
 inline constexpr int kAbsmaxBlocks = 5;     // of a multiprocessor: leaves each thread 48 registers
-inline constexpr int kConvertBlocks = 5;
 inline constexpr int64_t kManyBlocks = 2048;   // several waves
 inline constexpr int kTileRows = 128;          // 128 bytes of each column of q_col
 inline constexpr int kTileCols = 64;           // 128 bytes of each row of a 16-bit x
@@ -128,13 +136,19 @@ __device__ __forceinline__ void let_successor_start() {
   NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.launch_dependents;" ::: "memory");))
 }
 
+/// Of the current device.
+inline int device_attribute(cudaDeviceAttr which, const char* what) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), what);
+  check(cudaDeviceGetAttribute(&value, which, device), what);
+  return value;
+}
+
 /// Launches a kernel that waits for its predecessor by itself.
 template <class... Parameters, class... Arguments>
 void launch_dependent(const char* what, cudaStream_t stream, int64_t blocks, int threads,
                       void (*kernel)(Parameters...), Arguments... arguments) {
-  int device = 0, major = 0;
-  check(cudaGetDevice(&device), what);
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), what);
+  const int major = device_attribute(cudaDevAttrComputeCapabilityMajor, what);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -495,8 +509,8 @@ __device__ __forceinline__ void load_floats(const float* source, float (&values)
 /// a thread takes four consecutive rows of a chunk, so that it can pack four int8 along q_col's
 /// contiguous dimension. In shared memory a column of the tile is eight 16-byte units, permuted by
 /// the column's chunk, so that packed words scatter without bank conflicts.
-template <class T, Copies copies, Kept kept, class Q>
-__global__ void __launch_bounds__(kThreads, kConvertBlocks)
+template <class T, Copies copies, Kept kept, class Q, int blocks>
+__global__ void __launch_bounds__(kThreads, blocks)
     convert_kernel(const RowCol<T> p, unsigned col_blocks) {
   constexpr int kLanes = kTileCols / kChunk<T>;              // across a row of the tile
   constexpr int kWarpRows = kWarp / kLanes * 4;              // of a warp at a time
@@ -679,8 +693,19 @@ void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
     told.outliers.list_every =
         static_cast<unsigned>(blocks / 2 > list_blocks ? blocks / 2 / list_blocks : 1);
   }
-  launch_dependent(what, stream, blocks, kThreads, convert_kernel<T, copies, kept, Q>, told,
-                   static_cast<unsigned>(col_blocks));
+  const auto launch = [&](auto kernel) {
+    launch_dependent(what, stream, blocks, kThreads, kernel, told,
+                     static_cast<unsigned>(col_blocks));
+  };
+  // A fifth block of a multiprocessor costs registers that a tile could use, and pays where all
+  // are then under way at once.
+  const int64_t multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount, what);
+  const bool fifth_pays = 4 * multiprocessors < blocks && blocks <= 5 * multiprocessors;
+  if (kept != Kept::all || fifth_pays) {
+    launch(convert_kernel<T, copies, kept, Q, 5>);
+  } else {
+    launch(convert_kernel<T, copies, kept, Q, 4>);
+  }
   if constexpr (sizeof(T) == 4) {
     const int64_t rows = copies == Copies::row_col ? p.rows : 0;
     launch_dependent(what, stream, ceil_div(rows + p.cols, kThreads), kThreads, scales_kernel<Q>,

@@ -15,7 +15,10 @@
 //     ColMajor                        chunks of four neighbouring columns, transposed in registers
 //                                     4 x 4 elements at a time
 //   Lines that do not start at multiples of 16 bytes go element by element, neighbouring lanes on
-//   neighbouring elements.
+//   neighbouring elements. A whole tile needs no question at each access.
+//   Microseconds of s8 at 1024 x 4096 / 12288 x 4096, with a question at each access, 555
+//   instructions a thread, and without, 170 (NVIDIA H200):
+//     row to Col4_4R2_8C  4.20, 3.89 / 27.6, 26.9    transposed  4.36, 3.91 / 28.1, 27.4
 //
 // Bytes: each element read once and written once, padding of a tiled output included. Any extents,
 // leading dimensions and alignment; tiled data that does not start at a multiple of 16 bytes costs
