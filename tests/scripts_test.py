@@ -1157,7 +1157,7 @@ if "--gtest_list_tests" in sys.argv:
     sys.exit(cases == {})
 ends = [cases[case] for case in asked.split(":")]
 with open(sys.argv[0] + ".log", "a") as log:
-    print(os.environ["OCTET_REQUIRE"], asked, file=log)
+    print(os.environ["OCTET_REQUIRE"], os.environ.get("OCTET_THRESHOLDS"), asked, file=log)
 if "hang" in ends:
     time.sleep(60)
 if "lost" in ends:
@@ -1200,8 +1200,9 @@ class DeviceSuitesTest(unittest.TestCase):
 
     def asked(self, name):
         lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
-        self.assertTrue(all(line.startswith("cuda ") for line in lines), lines)
-        return [line.removeprefix("cuda ").split(":") for line in lines]
+        told = f"cuda {(self.folder / 'thresholds').resolve()} "
+        self.assertTrue(all(line.startswith(told) for line in lines), lines)
+        return [line.removeprefix(told).split(":") for line in lines]
 
     def test_cases_share_processes_and_those_with_floors_are_timed_last(self):
         many = {f"Cuda/A_f16.MatchesReference/{i}x{i}": "pass" for i in range(400)}

@@ -122,7 +122,8 @@ def main():
     side_by_side = max(1, cores // 2)
     threads = str(max(2, 2 * cores // side_by_side))
     environment = {"OCTET_WATCHDOG": str(TIMEOUT_S - 60), "GLIBC_TUNABLES": MALLOC, **os.environ,
-                   "OCTET_REQUIRE": "cuda", "OCTET_STEADY": "0"}  # fmt: skip
+                   "OCTET_REQUIRE": "cuda", "OCTET_STEADY": "0",
+                   "OCTET_THRESHOLDS": str(options.thresholds.resolve())}  # fmt: skip
     shared = {"OPENBLAS_NUM_THREADS": threads, "OCTET_CPU_THREADS": threads, **environment}
     verdicts, start = [], time.monotonic()
 
