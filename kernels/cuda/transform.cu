@@ -182,8 +182,9 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(const Move<U> p, unsigne
 }
 
 /// A tile of the matrix, row by row, in 16-byte units that are permuted within each row: lanes that
-/// hold one unit of 8 rows, neighbours or a quad apart, then find 8 different groups of banks. All
-/// of it is exclusive or, so that a row is as far from one with other bits as from row 0.
+/// hold one unit of 8 rows, neighbours or a quad apart, then find 8 different groups of banks. The
+/// permutation of a row is the exclusive or of its bits' permutations, so that a thread computes an
+/// offset once and reaches its other rows by constants.
 template <class U>
 struct Tile {
   static constexpr int kCols = kLineChunks * kChunk<U>;
