@@ -131,7 +131,10 @@ __device__ __forceinline__ void store_int8(s8* target, const unsigned (&words)[k
   if (access.vectors && remaining >= kWords * 4) {
     store_whole(target, words, access.streaming);
   } else {
-    store_bytes(target, words, remaining, false);
+#pragma unroll
+    for (int i = 0; i < kWords * 4; ++i) {
+      if (i < remaining) target[i] = static_cast<s8>(words[i / 4] >> (i % 4 * 8) & 0xffu);
+    }
   }
 }
 

@@ -160,7 +160,8 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const Stochastic<T> p
         const unsigned packed[1] = {pack_bytes(
             rounded(values[0], inverse, words[0]), rounded(values[1], inverse, words[1]),
             rounded(values[2], inverse, words[2]), rounded(values[3], inverse, words[3]))};
-        store_bytes(p.q_row + row * p.ldq_row + col, packed, p.cols - col, p.q_row_vectors);
+        store_int8(p.q_row + row * p.ldq_row + col, packed, p.cols - col,
+                   Access{p.q_row_vectors, false});
       }
       if constexpr (kCol) {
 #pragma unroll
@@ -183,8 +184,8 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(const Stochastic<T> p
     const int64_t row = first_row + quad * kGroup;
     if (first_col + tile_col >= p.cols || row >= p.rows) continue;
     const unsigned words[1] = {tile[tile_col % kGroup][quad][tile_col / kGroup]};
-    store_bytes(p.q_col + (first_col + tile_col) * p.ldq_col + row, words, p.rows - row,
-                p.q_col_vectors);
+    store_int8(p.q_col + (first_col + tile_col) * p.ldq_col + row, words, p.rows - row,
+               Access{p.q_col_vectors, false});
   }
 }
 

@@ -119,25 +119,4 @@ __device__ __forceinline__ unsigned pack_bytes(unsigned a, unsigned b, unsigned 
   return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
-/// kWords * 4 bytes, of which `remaining` are inside the row.
-template <int kWords>
-__device__ __forceinline__ void store_bytes(s8* target, const unsigned (&words)[kWords],
-                                            int64_t remaining, bool vectors) {
-  if (vectors && remaining >= kWords * 4) {
-    if constexpr (kWords == 1) {
-      *reinterpret_cast<unsigned*>(target) = words[0];
-    } else if constexpr (kWords == 2) {
-      *reinterpret_cast<uint2*>(target) = make_uint2(words[0], words[1]);
-    } else {
-      static_assert(kWords == 4);
-      *reinterpret_cast<uint4*>(target) = make_uint4(words[0], words[1], words[2], words[3]);
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < kWords * 4; ++i) {
-      if (i < remaining) target[i] = static_cast<s8>(words[i / 4] >> (i % 4 * 8) & 0xffu);
-    }
-  }
-}
-
 }  // namespace octet::cuda
