@@ -697,14 +697,15 @@ void convert(const char* what, cudaStream_t stream, const RowCol<T>& p) {
     launch_dependent(what, stream, blocks, kThreads, kernel, told,
                      static_cast<unsigned>(col_blocks));
   };
-  // A fifth block of a multiprocessor costs registers that a tile could use, and pays where all
-  // are then under way at once.
-  const int64_t multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount, what);
-  const bool fifth_pays = 4 * multiprocessors < blocks && blocks <= 5 * multiprocessors;
-  if (kept != Kept::all || fifth_pays) {
-    launch(convert_kernel<T, copies, kept, Q, 5>);
+  if constexpr (kept == Kept::all) {
+    // A fifth block of a multiprocessor costs registers that a tile could use, and pays where all
+    // are then under way at once.
+    const int64_t multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount, what);
+    const bool fifth_pays = 4 * multiprocessors < blocks && blocks <= 5 * multiprocessors;
+    launch(fifth_pays ? convert_kernel<T, copies, kept, Q, 5>
+                      : convert_kernel<T, copies, kept, Q, 4>);
   } else {
-    launch(convert_kernel<T, copies, kept, Q, 4>);
+    launch(convert_kernel<T, copies, kept, Q, 5>);
   }
   if constexpr (sizeof(T) == 4) {
     const int64_t rows = copies == Copies::row_col ? p.rows : 0;
